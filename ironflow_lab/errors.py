@@ -1,0 +1,232 @@
+"""Every error this library raises, and the one table from a wire code to its class.
+
+    IronflowError
+    ├── ApiError                      the server answered with an error, or could not be asked
+    │   ├── InvalidArgumentError      invalid_argument, out_of_range
+    │   ├── NotFoundError             not_found
+    │   ├── AlreadyExistsError        already_exists
+    │   ├── AbortedError              aborted: lost a compare-and-set; read again, then decide
+    │   │   └── StaleExecutionError   STALE_EXECUTION: another worker holds this run now
+    │   ├── FailedPreconditionError   failed_precondition
+    │   ├── PermissionDeniedError     permission_denied
+    │   ├── UnauthenticatedError      unauthenticated
+    │   ├── ResourceExhaustedError    resource_exhausted
+    │   ├── UnimplementedError        unimplemented: this server lacks the procedure or the option
+    │   ├── DeadlineExceededError     deadline_exceeded
+    │   ├── UnavailableError          unavailable, and every failure to reach the server
+    │   └── InternalError             internal, unknown, data_loss, canceled
+    ├── GuardError                    the server is not local and the change was not allowed
+    ├── WaitTimeoutError              what was waited for did not happen in time; it goes on
+    ├── RunFailedError                the run that was waited for failed or was cancelled
+    ├── ServerStartError              the embedded server could not be started or reached
+    ├── DefinitionError               a function, trigger, retry or duration is written wrongly
+    └── StepFailure                   raised inside a handler
+        ├── StepError                 a step's body failed
+        ├── NonRetryableError         raise it to fail the run without another attempt
+        ├── RetryAfterError           raise it to choose the delay before the next attempt
+        └── PayloadError              a step or a handler returned something that is not JSON
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class IronflowError(Exception):
+    """Root of the tree; its message names the remedy."""
+
+
+class ApiError(IronflowError):
+    """A server's refusal.
+
+    `code` is the wire code, `retryable` whether the same call may succeed later, `retry_after` the
+    wait in seconds the server asked for (None when it named none), `status` the HTTP status (0 when
+    no answer arrived). Protocol: rpc.md section 3, rest.md section 2.
+    """
+
+    code = "unknown"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int = 0,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        details: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.details = details
+
+
+class InvalidArgumentError(ApiError):
+    """The request is wrong as sent."""
+
+    code = "invalid_argument"
+
+
+class NotFoundError(ApiError):
+    """No such run, function, worker or other thing on this server."""
+
+    code = "not_found"
+
+
+class AlreadyExistsError(ApiError):
+    """The name is taken, or an identical change was just accepted."""
+
+    code = "already_exists"
+
+
+class AbortedError(ApiError):
+    """A compare-and-set was lost: read again, then decide."""
+
+    code = "aborted"
+
+
+class StaleExecutionError(AbortedError):
+    """The fence sent with a worker message is not the run's current one."""
+
+
+class FailedPreconditionError(ApiError):
+    """The thing is not in a state that allows the call."""
+
+    code = "failed_precondition"
+
+
+class PermissionDeniedError(ApiError):
+    """The key lacks the right, or belongs to another environment."""
+
+    code = "permission_denied"
+
+
+class UnauthenticatedError(ApiError):
+    """The API key is missing or unknown."""
+
+    code = "unauthenticated"
+
+
+class ResourceExhaustedError(ApiError):
+    """A rate or capacity limit; `retry_after` says when to try again."""
+
+    code = "resource_exhausted"
+
+
+class UnimplementedError(ApiError):
+    """This server does not have the procedure or option."""
+
+    code = "unimplemented"
+
+
+class DeadlineExceededError(ApiError):
+    """The deadline passed before the server answered."""
+
+    code = "deadline_exceeded"
+
+
+class UnavailableError(ApiError):
+    """The server could not be reached or is not ready."""
+
+    code = "unavailable"
+
+
+class InternalError(ApiError):
+    """The server failed in a way it does not explain."""
+
+    code = "internal"
+
+
+class GuardError(IronflowError):
+    """The server is not local and this change has not been allowed."""
+
+
+class WaitTimeoutError(IronflowError):
+    """The wait ended first; what was waited for goes on."""
+
+
+class RunFailedError(IronflowError):
+    """A run that was waited for ended `failed` or `cancelled`."""
+
+
+class ServerStartError(IronflowError):
+    """The embedded server could not be started, reached or stopped."""
+
+
+class DefinitionError(IronflowError, ValueError):
+    """A function, trigger, retry, duration or instant is written wrongly."""
+
+
+class StepFailure(IronflowError):
+    """What a handler or a step raises to end the segment; `code` and `retryable` go on the wire."""
+
+    code = "ERROR"
+    retryable = True
+    retry_after_ms: int | None = None
+
+
+class StepError(StepFailure):
+    """A step's body failed and the handler did not catch it."""
+
+    code = "STEP_FAILED"
+
+    def __init__(self, message: str, *, retryable: bool = True, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after_ms = retry_after_ms
+
+
+class NonRetryableError(StepFailure):
+    """Raise it in a step or a handler to fail the run without another attempt."""
+
+    code = "NON_RETRYABLE"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str = "NON_RETRYABLE") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RetryAfterError(StepFailure):
+    """Raise it to choose the delay before the next attempt.
+
+    `delay` is in seconds; the server caps it at the function's longest delay.
+    """
+
+    code = "RETRY_AFTER"
+
+    def __init__(self, message: str, *, delay: float) -> None:
+        super().__init__(message)
+        self.retry_after_ms = max(0, round(delay * 1000))
+
+
+class PayloadError(StepFailure):
+    """A step or a handler returned something that cannot be written as JSON."""
+
+    code = "SERIALIZATION_ERROR"
+    retryable = False
+
+
+BY_CODE: dict[str, type[ApiError]] = {
+    "aborted": AbortedError,
+    "already_exists": AlreadyExistsError,
+    "canceled": InternalError,
+    "data_loss": InternalError,
+    "deadline_exceeded": DeadlineExceededError,
+    "failed_precondition": FailedPreconditionError,
+    "internal": InternalError,
+    "invalid_argument": InvalidArgumentError,
+    "not_found": NotFoundError,
+    "out_of_range": InvalidArgumentError,
+    "permission_denied": PermissionDeniedError,
+    "resource_exhausted": ResourceExhaustedError,
+    "STALE_EXECUTION": StaleExecutionError,
+    "unauthenticated": UnauthenticatedError,
+    "unavailable": UnavailableError,
+    "unimplemented": UnimplementedError,
+    "unknown": InternalError,
+}

@@ -1,0 +1,181 @@
+"""The polling worker's REST dialect (worker.md section 3): plain snake_case JSON.
+
+Optional fields are left out, never null (rulings.md 2): the official worker drops a job whose
+optional field is null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ironflow_lab.models.instant import Instant
+
+UNSET = msgspec.UNSET
+UnsetType = msgspec.UnsetType
+
+
+class WorkerVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker runs on."""
+
+    sdk: str = ""
+    runtime: str = ""
+
+
+class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Announce a worker.
+
+    `instance_id` is ours: a registration with the instance that is already registered keeps its
+    leases, any other takes the worker id over and its runs go back to the queue. Other servers
+    ignore the field.
+    """
+
+    worker_id: str = ""
+    hostname: str = ""
+    function_ids: tuple[str, ...] = ()
+    max_concurrent_jobs: int = 0
+    labels: dict[str, str] = {}
+    version: WorkerVersion = WorkerVersion()
+    instance_id: str = ""
+
+
+class HeartbeatJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One job a worker still has in hand."""
+
+    job_id: str
+    started_at: str = ""
+
+
+class HeartbeatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Renew the leases of exactly the listed jobs."""
+
+    worker_id: str = ""
+    active_jobs: int = 0
+    jobs: tuple[HeartbeatJob, ...] = ()
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to every worker call but the poll."""
+
+    status: str = ""
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The event that started the run."""
+
+    id: str
+    name: str
+    data: Any
+    timestamp: Instant
+    version: int = 1
+    source: str | UnsetType = UNSET
+    idempotency_key: str | UnsetType = UNSET
+    metadata: dict[str, Any] | None = None
+
+
+class CompletedStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that is not to be run again; `status` is sent only for failed invokes."""
+
+    step_id: str
+    name: str
+    output: Any = None
+    status: str | UnsetType = UNSET
+    error: Any = UNSET
+
+
+class JobContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job needs besides its event."""
+
+    secrets: dict[str, str] = {}
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One segment of a run handed to a worker; the fence is `execution_seq` and `lease_token`."""
+
+    job_id: str
+    run_id: str
+    function_id: str
+    attempt: int
+    event: JobEvent
+    completed_steps: tuple[CompletedStep, ...]
+    execution_seq: int
+    lease_token: str
+    max_attempts: int | UnsetType = UNSET
+    on_exhausted: str | UnsetType = UNSET
+    lease_expires_at: Instant | UnsetType = UNSET
+    actor_id: str | UnsetType = UNSET
+    step_sequence_base: int | UnsetType = UNSET
+    context: JobContext | UnsetType = UNSET
+
+
+class JobBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a poll that found work."""
+
+    jobs: tuple[Assignment, ...] = ()
+
+
+class Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """Proof that a worker message belongs to the current segment; also the body of an ack."""
+
+    run_id: str = ""
+    execution_seq: int = 0
+    lease_token: str = ""
+
+
+class StepFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a step failed."""
+
+    message: str
+    retryable: bool = True
+    stack: str | UnsetType = UNSET
+
+
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished step; `type` is invoke or compensate, `status` completed or failed."""
+
+    id: str
+    name: str
+    type: str = "invoke"
+    status: str = "completed"
+    started_at: str | UnsetType = UNSET
+    ended_at: str | UnsetType = UNSET
+    duration_ms: int | None = None
+    output: Any = UNSET
+    error: Any = UNSET
+    compensation_for: str | UnsetType = UNSET
+
+
+class JobFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a segment failed."""
+
+    message: str
+    code: str = "ERROR"
+    retryable: bool = True
+    retry_after_ms: int | UnsetType = UNSET
+
+
+class Yield(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a segment ended without an outcome (worker.md section 4)."""
+
+    step_id: str
+    type: str
+    step_name: str | UnsetType = UNSET
+    until: Instant | UnsetType = UNSET
+    event_filter: Any = UNSET
+    function_id: str | UnsetType = UNSET
+    input: Any = UNSET
+    invoke_timeout_ms: int | UnsetType = UNSET
+
+
+class JobUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint (`status` progress) or the end of a segment (completed, failed, yielded)."""
+
+    status: str
+    execution_seq: int = 0
+    lease_token: str = ""
+    steps: tuple[StepResult, ...] = ()
+    step_offset: int = 0
+    output: Any = UNSET
+    error: JobFault | UnsetType | None = UNSET
+    yield_: Yield | UnsetType | None = msgspec.field(default=UNSET, name="yield")

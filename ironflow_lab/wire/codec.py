@@ -1,0 +1,33 @@
+"""JSON bytes to records and back, with the library's own field types."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from ironflow_lab.models.instant import decode_hook, encode_hook
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder(enc_hook=encode_hook)
+
+
+@cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    # Not strict: int64 fields travel as strings, and readers must accept numbers too (rpc.md 2.3).
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook, strict=False)
+
+
+def encode(record: Any) -> bytes:
+    """Return the record as JSON bytes; raises TypeError for a value that is not JSON."""
+    return _encoder.encode(record)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Return the JSON as a record of `kind`; unknown fields are ignored.
+
+    Raises msgspec.DecodeError for malformed JSON and msgspec.ValidationError for a wrong type.
+    """
+    return _decoder(kind).decode(body)

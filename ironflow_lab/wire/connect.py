@@ -1,0 +1,54 @@
+"""Unary Connect calls as JSON (rpc.md sections 1 and 2)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from ironflow_lab.wire import codec, payload, problem
+from ironflow_lab.wire.message import Request, Response
+
+T = TypeVar("T")
+
+SERVICE = "/ironflow.v1."
+JSON_HEADERS = (("content-type", "application/json"), ("connect-protocol-version", "1"))
+
+# Methods the protocol marks as free of side effects (rpc.md section 6): only these are sent again.
+REPEATABLE = frozenset(
+    {
+        "IronflowService/GetFunction",
+        "IronflowService/GetRun",
+        "IronflowService/GetRunSteps",
+        "IronflowService/Health",
+        "IronflowService/ListFunctions",
+        "IronflowService/ListRuns",
+    }
+)
+
+
+def request(procedure: str, message: msgspec.Struct, *, wait: float = 0.0) -> Request:
+    """Return the request for `Service/Method`; `wait` is the hold in seconds the call itself asks for."""
+    return Request(
+        method="POST",
+        path=SERVICE + procedure,
+        body=codec.encode(message),
+        headers=JSON_HEADERS,
+        repeatable=procedure in REPEATABLE,
+        wait=wait,
+    )
+
+
+def read(response: Response, kind: type[T]) -> T:
+    """Return the answer as `kind` with its payload pairs settled; raises `ApiError` for a refusal."""
+    if response.status != 200:
+        raise problem.from_response(response)
+    return payload.settle(decode_body(response, kind))
+
+
+def decode_body(response: Response, kind: type[T]) -> T:
+    """Return the body as `kind`; raises `InternalError` when it is not what the protocol promises."""
+    try:
+        return codec.decode(response.body, kind)
+    except msgspec.DecodeError as error:
+        raise problem.unreadable(response, error) from None

@@ -1,0 +1,100 @@
+"""The REST routes of this library: the worker protocol (worker.md section 3) and discovery (rest.md 3)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from ironflow_lab.models.workers import Fence, HeartbeatRequest, JobUpdate, RegisterRequest
+from ironflow_lab.wire import codec, connect, problem
+from ironflow_lab.wire.message import Request, Response
+
+T = TypeVar("T")
+
+WORKERS = "/api/v1/workers/"
+LAB_WAIT = "/lab/v1/runs/wait"
+LAB_LEASE = "/lab/v1/workers/{}/lease"
+_JSON = (("content-type", "application/json"),)
+LONGEST_POLL = 25
+
+
+class RunsWaitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the answer until each run has ended or `timeout_ms` has passed (embedded server only)."""
+
+    run_ids: tuple[str, ...] = ()
+    timeout_ms: int = 0
+
+
+class RunsWaitResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The ids that have ended, and the ids this server does not know."""
+
+    ended: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def get(path: str) -> Request:
+    """Return a plain read."""
+    return Request(method="GET", path=path, repeatable=True)
+
+
+def register(worker_id: str, message: RegisterRequest) -> Request:
+    """Return the call that announces a worker."""
+    return _send("POST", worker_id, "/register", message)
+
+
+def heartbeat(worker_id: str, message: HeartbeatRequest) -> Request:
+    """Return the call that renews leases."""
+    return _send("POST", worker_id, "/heartbeat", message)
+
+
+def poll(worker_id: str, *, available: int, wait: int) -> Request:
+    """Return the call that asks for up to `available` jobs and may be held `wait` seconds."""
+    query = [("available", str(available))]
+    if wait > 0:
+        query.append(("wait", str(min(wait, LONGEST_POLL))))
+    return Request(method="GET", path=_worker(worker_id, "/jobs"), query=tuple(query), wait=float(wait))
+
+
+def ack(worker_id: str, job_id: str, fence: Fence) -> Request:
+    """Return the call that says a job is about to start."""
+    return _send("PUT", worker_id, f"/jobs/{quote(job_id, safe='')}/ack", fence)
+
+
+def update(worker_id: str, job_id: str, message: JobUpdate) -> Request:
+    """Return a checkpoint or a final report."""
+    return _send("PUT", worker_id, f"/jobs/{quote(job_id, safe='')}", message)
+
+
+def lease(worker_id: str, instance_id: str) -> Request:
+    """Return the call whose open answer holds this worker's leases (embedded server only)."""
+    path = LAB_LEASE.format(quote(worker_id, safe=""))
+    return Request(method="GET", path=path, query=(("instance", instance_id),))
+
+
+def wait_for_runs(message: RunsWaitRequest) -> Request:
+    """Return the call that waits for runs to end (embedded server only)."""
+    return Request(
+        method="POST",
+        path=LAB_WAIT,
+        body=codec.encode(message),
+        headers=_JSON,
+        repeatable=True,
+        wait=message.timeout_ms / 1000,
+    )
+
+
+def read(response: Response, kind: type[T]) -> T:
+    """Return the answer as `kind`; raises `ApiError` for a refusal."""
+    if not 200 <= response.status < 300:
+        raise problem.from_response(response)
+    return connect.decode_body(response, kind)
+
+
+def _worker(worker_id: str, rest: str) -> str:
+    return WORKERS + quote(worker_id, safe="") + rest
+
+
+def _send(method: str, worker_id: str, rest: str, message: msgspec.Struct) -> Request:
+    return Request(method=method, path=_worker(worker_id, rest), body=codec.encode(message), headers=_JSON)
