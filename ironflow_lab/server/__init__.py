@@ -1,0 +1,1 @@
+"""The embedded server: protocol -> engine (pure) <- store (SQLite), composed in `app`."""

@@ -1,0 +1,1 @@
+"""What the server decides, as pure functions of state, command, time and ids."""

@@ -1,0 +1,33 @@
+"""The one table from a command to the function that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ironflow_lab.clock import Ids
+from ironflow_lab.server.engine import claims, commands, events, functions, reports, runs, timers
+from ironflow_lab.server.engine.outcome import Outcome
+
+Decide = Callable[[Any, Any, int, Ids], Outcome]
+
+DECISIONS: dict[type, Decide] = {
+    commands.RegisterFunction: functions.register,
+    commands.EmitEvent: events.emit,
+    commands.CancelRun: runs.cancel,
+    commands.RegisterWorker: claims.register,
+    commands.Heartbeat: claims.heartbeat,
+    commands.Hold: claims.hold,
+    commands.Release: claims.release,
+    commands.Claim: claims.claim,
+    commands.Unclaim: claims.unclaim,
+    commands.Ack: claims.ack,
+    commands.Report: reports.report,
+    commands.WakeDue: timers.wake_due,
+    commands.Lapse: timers.lapse,
+}
+
+
+def decide(state: Any, command: commands.Command, now: int, ids: Ids) -> Outcome:
+    """Return the outcome of a command on the state the store loaded for it; raises `ApiError` to refuse."""
+    return DECISIONS[type(command)](state, command, now, ids)

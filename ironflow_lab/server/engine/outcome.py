@@ -1,0 +1,69 @@
+"""What a decision returns: the answer, the rows to write, and whom to wake after the commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Write(msgspec.Struct, frozen=True):
+    """One named statement of the store and its parameters."""
+
+    query: str
+    parameters: dict[str, Any]
+
+
+class Runnable(msgspec.Struct, frozen=True):
+    """Some run became ready to be handed out."""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A run reached a terminal status, or stopped for an operator (`terminal` is False)."""
+
+    run_id: str
+    terminal: bool = True
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A segment was handed to a worker; `time_left_ns` is its remaining execution time, 0 for none."""
+
+    run_id: str
+    execution_seq: int
+    worker_id: str
+    time_left_ns: int
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """A segment's lease starts anew, if this worker still holds it."""
+
+    run_id: str
+    execution_seq: int
+    worker_id: str
+
+
+class Freed(msgspec.Struct, frozen=True):
+    """A segment ended or was taken away; `revoked` means its worker should be told to stop."""
+
+    run_id: str
+    execution_seq: int
+    worker_id: str
+    revoked: bool = False
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A worker's leases are now held by its connection (`held`) or no longer are."""
+
+    worker_id: str
+    held: bool
+
+
+Wake = Runnable | Ended | Leased | Renewed | Freed | Held
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A decision, whole."""
+
+    answer: Any = None
+    writes: tuple[Write, ...] = ()
+    wakes: tuple[Wake, ...] = ()

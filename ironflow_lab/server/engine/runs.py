@@ -1,0 +1,30 @@
+"""What operators do to runs (engine.md section 12): so far, cancel."""
+
+from __future__ import annotations
+
+from ironflow_lab.clock import Ids
+from ironflow_lab.errors import FailedPreconditionError, NotFoundError
+from ironflow_lab.models.runs import TERMINAL
+from ironflow_lab.server.engine.commands import CancelRun
+from ironflow_lab.server.engine.outcome import Ended, Freed, Outcome
+from ironflow_lab.server.engine.records import RunState
+from ironflow_lab.server.engine.writes import later, run_write
+
+
+def cancel(run: RunState | None, command: CancelRun, now: int, ids: Ids) -> Outcome:
+    """End a run as cancelled; its worker is fenced out and told. A terminal run is refused."""
+    if run is None or run.env != command.env:
+        raise NotFoundError(f"no run {command.run_id!r} in this environment")
+    if run.status in TERMINAL:
+        raise FailedPreconditionError(f"run {run.id} has already {_ended(run.status)}; it cannot be cancelled")
+    at = later(run, now)
+    running = run.status == "running"
+    executed = run.executed_ns + max(at - run.claimed_at, 0) if running else run.executed_ns
+    cause = command.reason or "cancelled by request"
+    write = run_write(run, at, status="cancelled", executed_ns=executed, ended=True, cause=cause)
+    freed = (Freed(run.id, run.execution_seq, run.worker_id, revoked=True),) if running else ()
+    return Outcome(run.id, (write,), (*freed, Ended(run.id)))
+
+
+def _ended(status: str) -> str:
+    return {"completed": "completed", "failed": "failed", "cancelled": "been cancelled"}[status]

@@ -1,0 +1,180 @@
+"""IronflowService over unary Connect JSON (rpc.md section 6): one table of procedures."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from ironflow_lab.errors import InvalidArgumentError, UnimplementedError
+from ironflow_lab.models import events, functions, runs
+from ironflow_lab.server.engine.commands import CancelRun, EmitEvent, RegisterFunction
+from ironflow_lab.server.engine.ports import Desk, Reads
+from ironflow_lab.server.protocol.exchange import Exchange, first
+from ironflow_lab.server.protocol.waiting import Waiting
+from ironflow_lab.wire import codec
+from ironflow_lab.wire.connect import SERVICE
+
+Handler = Callable[[Exchange, Any], Awaitable[Any]]
+
+SYNC_TIMEOUT_MS = 30_000
+_NO_MESSAGE = b"{}"
+
+
+class Connect:
+    """The procedures this server has."""
+
+    def __init__(self, desk: Desk, reads: Reads, waiting: Waiting) -> None:
+        self._desk, self._reads, self._waiting = desk, reads, waiting
+        self._procedures: dict[str, tuple[type, Handler]] = {
+            "RegisterFunction": (functions.RegisterFunctionRequest, self._register),
+            "GetFunction": (functions.GetFunctionRequest, self._function),
+            "ListFunctions": (functions.ListFunctionsRequest, self._functions),
+            "Emit": (events.TriggerRequest, self._emit),
+            "Trigger": (events.TriggerRequest, self._emit),
+            "TriggerSync": (events.TriggerSyncRequest, self._emit_sync),
+            "GetRun": (runs.GetRunRequest, self._run),
+            "ListRuns": (runs.ListRunsRequest, self._runs),
+            "GetRunSteps": (runs.GetRunStepsRequest, self._steps),
+            "CancelRun": (runs.CancelRunRequest, self._cancel),
+            "Health": (dict, self._health),
+        }
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Answer one call; raises `ApiError` for a refusal."""
+        service, _, method = exchange.path.removeprefix(SERVICE).partition("/")
+        found = self._procedures.get(method) if service == "IronflowService" else None
+        if found is None:
+            raise UnimplementedError(f"this embedded server has no procedure {service}/{method}")
+        if exchange.method != "POST":
+            raise InvalidArgumentError(f"{method} is called with POST, not {exchange.method}")
+        exchange.require_json()
+        kind, handler = found
+        message = read(await exchange.body(), kind)
+        answer = await handler(exchange, message)
+        await exchange.answer(200, codec.encode(answer))
+
+    async def _register(self, exchange: Exchange, message: functions.RegisterFunctionRequest) -> Any:
+        return await self._desk.submit(RegisterFunction(env=exchange.env, request=message))
+
+    async def _function(self, exchange: Exchange, message: functions.GetFunctionRequest) -> Any:
+        return await self._reads.function(exchange.env, message.id)
+
+    async def _functions(self, exchange: Exchange, message: functions.ListFunctionsRequest) -> Any:
+        return await self._reads.functions(exchange.env, message)
+
+    async def _emit(self, exchange: Exchange, message: events.TriggerRequest) -> Any:
+        return await self._desk.submit(_event(exchange.env, message))
+
+    async def _emit_sync(self, exchange: Exchange, message: events.TriggerSyncRequest) -> Any:
+        if message.timeout_ms < 0:
+            raise InvalidArgumentError("timeoutMs must not be negative")
+        started = await self._desk.submit(_event(exchange.env, message))
+        env, run_ids = exchange.env, started.run_ids
+        wait = self._waiting.until_ended(
+            run_ids,
+            lambda ids: self._ended(env, ids),
+            terminal_only=True,
+            timeout=(message.timeout_ms or SYNC_TIMEOUT_MS) / 1000,
+        )
+        await first(wait, exchange.gone())
+        results = await self._reads.results(env, run_ids)
+        return events.TriggerSyncResponse(
+            event_id=started.event_id, results=tuple(_marked(result) for result in results)
+        )
+
+    async def _ended(self, env: str, run_ids: tuple[str, ...]) -> Iterable[str]:
+        results = await self._reads.results(env, run_ids)
+        return [result.run_id for result in results if result.status in runs.TERMINAL]
+
+    async def _run(self, exchange: Exchange, message: runs.GetRunRequest) -> Any:
+        return await self._reads.run(exchange.env, message.id)
+
+    async def _runs(self, exchange: Exchange, message: runs.ListRunsRequest) -> Any:
+        return await self._reads.runs(exchange.env, message)
+
+    async def _steps(self, exchange: Exchange, message: runs.GetRunStepsRequest) -> Any:
+        return runs.GetRunStepsResponse(steps=await self._reads.steps(exchange.env, message.run_id))
+
+    async def _cancel(self, exchange: Exchange, message: runs.CancelRunRequest) -> Any:
+        run_id = await self._desk.submit(CancelRun(env=exchange.env, run_id=message.id, reason=message.reason))
+        return await self._reads.run(exchange.env, run_id)
+
+    async def _health(self, exchange: Exchange, message: dict[str, Any]) -> Any:
+        return {"status": "healthy"}
+
+
+def read(body: bytes, kind: type[Any]) -> Any:
+    """Return the message; raises `InvalidArgumentError` for malformed JSON or a wrong type.
+
+    Both spellings of a field are read (rpc.md section 2, rule 1).
+    """
+    try:
+        if kind is dict:
+            return codec.decode(body or _NO_MESSAGE, dict)
+        return codec.decode(_camel(body or _NO_MESSAGE, kind), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(f"the message is not a {kind.__name__}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"the body is not JSON: {error}") from None
+
+
+def _camel(body: bytes, kind: type[Any]) -> bytes:
+    """Return the body with the top-level snake_case spellings of this message's fields made camelCase."""
+    if b"_" not in body:
+        return body
+    spelled = {
+        field.name: field.encode_name for field in msgspec.structs.fields(kind) if field.name != field.encode_name
+    }
+    if not any(b'"' + name.encode() + b'"' in body for name in _all_snake(kind)):
+        return body
+    given = msgspec.json.decode(body)
+    if not isinstance(given, dict):
+        return body
+    return msgspec.json.encode({spelled.get(name, name): _nested(kind, name, value) for name, value in given.items()})
+
+
+def _all_snake(kind: type[Any]) -> set[str]:
+    nested = _NESTED.get(kind, {})
+    kinds = (kind, *nested.values())
+    return {field.name for one in kinds for field in msgspec.structs.fields(one) if "_" in field.name}
+
+
+_NESTED: dict[type[Any], dict[str, type[Any]]] = {
+    functions.RegisterFunctionRequest: {
+        "retry": functions.RetryConfig,
+        "concurrency": functions.ConcurrencyConfig,
+        "triggers": functions.Trigger,
+    }
+}
+
+
+def _nested(kind: type[Any], name: str, value: Any) -> Any:
+    inner = _NESTED.get(kind, {}).get(name)
+    if inner is None:
+        return value
+    spelled = {field.name: field.encode_name for field in msgspec.structs.fields(inner)}
+    if isinstance(value, dict):
+        return {spelled.get(key, key): item for key, item in value.items()}
+    return value
+
+
+def _event(env: str, message: events.TriggerRequest | events.TriggerSyncRequest) -> EmitEvent:
+    data = message.data if message.data_value is msgspec.UNSET else message.data_value
+    if message.data is not None and not isinstance(message.data, dict):
+        raise InvalidArgumentError("data must be a JSON object; send any other value as dataValue")
+    return EmitEvent(
+        env=env,
+        name=message.event,
+        data=codec.encode(data),
+        metadata=None if message.metadata is None else codec.encode(message.metadata),
+        version=message.version or 1,
+        idempotency_key=message.idempotency_key,
+    )
+
+
+def _marked(result: events.RunResult) -> events.RunResult:
+    if result.status in runs.TERMINAL:
+        return result
+    return msgspec.structs.replace(result, wait_timed_out=True)

@@ -1,0 +1,96 @@
+"""Who waits for commits: calls that wait for runs to end, and workers' open lease connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Wake
+
+
+class _Waiter:
+    def __init__(self, run_ids: Iterable[str], terminal_only: bool) -> None:
+        self.pending = set(run_ids)
+        self.terminal_only = terminal_only
+        self.done = asyncio.Event()
+
+    def settle(self, run_id: str) -> None:
+        self.pending.discard(run_id)
+        if not self.pending:
+            self.done.set()
+
+
+class Waiting:
+    """Hears the wakes of every commit, on the event loop."""
+
+    def __init__(self) -> None:
+        self._runs: defaultdict[str, set[_Waiter]] = defaultdict(set)
+        self._leases: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
+
+    def heard(self, wakes: list[Wake]) -> None:
+        """Take the wakes of one commit, in order."""
+        for wake in wakes:
+            match wake:
+                case Ended(run_id, terminal):
+                    for waiter in self._runs.get(run_id, ()):
+                        if terminal or not waiter.terminal_only:
+                            waiter.settle(run_id)
+                case Freed(run_id, execution_seq, worker_id, revoked=True):
+                    line = {"type": "cancel", "run_id": run_id, "job_id": f"{run_id}.{execution_seq}"}
+                    self._tell(worker_id, msgspec.json.encode(line))
+                case Held(worker_id, held=False):
+                    self._tell(worker_id, None)
+
+    async def until_ended(
+        self,
+        run_ids: tuple[str, ...],
+        settled: Callable[[tuple[str, ...]], Awaitable[Iterable[str]]],
+        *,
+        terminal_only: bool,
+        timeout: float,
+    ) -> None:
+        """Return when all runs have ended, or after `timeout` seconds.
+
+        The wait is entered first and `settled` reads the rows afterwards, so an end between the two
+        is never missed.
+        """
+        waiter = _Waiter(run_ids, terminal_only)
+        for run_id in run_ids:
+            self._runs[run_id].add(waiter)
+        try:
+            for run_id in await settled(run_ids):
+                waiter.settle(run_id)
+            if waiter.pending:
+                async with asyncio.timeout(timeout):
+                    await waiter.done.wait()
+        except TimeoutError:
+            return
+        finally:
+            for run_id in run_ids:
+                self._leave(run_id, waiter)
+
+    def join(self, worker_id: str) -> asyncio.Queue[bytes | None]:
+        """Return the queue of lines for one lease connection of a worker; None ends it."""
+        lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._leases[worker_id].add(lines)
+        return lines
+
+    def leave(self, worker_id: str, lines: asyncio.Queue[bytes | None]) -> None:
+        """Forget a lease connection's queue."""
+        self._leases[worker_id].discard(lines)
+        if not self._leases[worker_id]:
+            del self._leases[worker_id]
+
+    def _leave(self, run_id: str, waiter: _Waiter) -> None:
+        waiting = self._runs.get(run_id)
+        if waiting is not None:
+            waiting.discard(waiter)
+            if not waiting:
+                del self._runs[run_id]
+
+    def _tell(self, worker_id: str, line: bytes | None) -> None:
+        for lines in self._leases.get(worker_id, ()):
+            lines.put_nowait(line)

@@ -1,0 +1,1 @@
+"""SQLite behind the engine: named statements, one writer thread, readers that cannot write."""
