@@ -1,30 +1,30 @@
 """Every error this library raises, and the one table from a wire code to its class.
 
-    IronflowError
-    ├── ApiError                      the server answered with an error, or could not be asked
-    │   ├── InvalidArgumentError      invalid_argument, out_of_range
-    │   ├── NotFoundError             not_found
-    │   ├── AlreadyExistsError        already_exists
-    │   ├── AbortedError              aborted: lost a compare-and-set; read again, then decide
-    │   │   └── StaleExecutionError   STALE_EXECUTION: another worker holds this run now
-    │   ├── FailedPreconditionError   failed_precondition
-    │   ├── PermissionDeniedError     permission_denied
-    │   ├── UnauthenticatedError      unauthenticated
-    │   ├── ResourceExhaustedError    resource_exhausted
-    │   ├── UnimplementedError        unimplemented: this server lacks the procedure or the option
-    │   ├── DeadlineExceededError     deadline_exceeded
-    │   ├── UnavailableError          unavailable, and every failure to reach the server
-    │   └── InternalError             internal, unknown, data_loss, canceled
-    ├── GuardError                    the server is not local and the change was not allowed
-    ├── WaitTimeoutError              what was waited for did not happen in time; it goes on
-    ├── RunFailedError                the run that was waited for failed or was cancelled
-    ├── ServerStartError              the embedded server could not be started or reached
-    ├── DefinitionError               a function, trigger, retry or duration is written wrongly
-    └── StepFailure                   raised inside a handler
-        ├── StepError                 a step's body failed
-        ├── NonRetryableError         raise it to fail the run without another attempt
-        ├── RetryAfterError           raise it to choose the delay before the next attempt
-        └── PayloadError              a step or a handler returned something that is not JSON
+IronflowError
+├── ApiError                      the server answered with an error, or could not be asked
+│   ├── InvalidArgumentError      invalid_argument, out_of_range
+│   ├── NotFoundError             not_found
+│   ├── AlreadyExistsError        already_exists
+│   ├── AbortedError              aborted: lost a compare-and-set; read again, then decide
+│   │   └── StaleExecutionError   STALE_EXECUTION: another worker holds this run now
+│   ├── FailedPreconditionError   failed_precondition
+│   ├── PermissionDeniedError     permission_denied
+│   ├── UnauthenticatedError      unauthenticated
+│   ├── ResourceExhaustedError    resource_exhausted
+│   ├── UnimplementedError        unimplemented: this server lacks the procedure or the option
+│   ├── DeadlineExceededError     deadline_exceeded
+│   ├── UnavailableError          unavailable, and every failure to reach the server
+│   └── InternalError             internal, unknown, data_loss, canceled
+├── GuardError                    the server is not local and the change was not allowed
+├── WaitTimeoutError              what was waited for did not happen in time; it goes on
+├── RunFailedError                the run that was waited for failed or was cancelled
+├── ServerStartError              the embedded server could not be started or reached
+├── DefinitionError               a function, trigger, retry or duration is written wrongly
+└── StepFailure                   raised inside a handler
+    ├── StepError                 a step's body failed
+    ├── NonRetryableError         raise it to fail the run without another attempt
+    ├── RetryAfterError           raise it to choose the delay before the next attempt
+    └── PayloadError              a step or a handler returned something that is not JSON
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Instants and enumerated words as record fields, with the hooks that read and write them.
+"""Instants, 64-bit integers and enumerated words as record fields, with the hooks for their JSON.
 
 Standard-library datetimes stop at microseconds, so an instant stays an integer of nanoseconds.
 """
@@ -8,18 +8,32 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 _SECOND = 1_000_000_000
+_RANGE = 2**63
+# How Go's plain JSON writes a time that was never set.
+_NEVER = "0001-01-01T00:00:00Z"
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\d*(?:[Zz]|([+-])(\d\d):?(\d\d))",
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):?(\d\d))",
     re.ASCII,
 )
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
+_zeros: dict[Any, Any] = {}
+
+
+def _zero(kind: Any) -> Any:
+    # msgspec omits a field that *is* its default, not one that equals it.
+    base = str if issubclass(kind, str) else int
+    return _zeros.setdefault(kind, base.__new__(kind))
 
 
 class Instant(int):
     """Nanoseconds since 1970-01-01 UTC; prints as RFC 3339; zero means "not set" on the wire."""
+
+    def __new__(cls, value: int = 0) -> Self:
+        """Return the instant; zero is one object, so that encoders leave it out."""
+        return super().__new__(cls, value) if value else _zero(cls)
 
     def __str__(self) -> str:
         """Return the RFC 3339 text in UTC."""
@@ -48,7 +62,8 @@ def _minute(text: str) -> int:
 def parse_instant(text: str) -> Instant:
     """Return the instant of an RFC 3339 text with `Z` or an offset and up to nine fraction digits.
 
-    Raises ValueError for anything else, a time without an offset included.
+    Raises ValueError for anything else, a time without an offset and one outside the years 1678 to
+    2261 (64 bits of nanoseconds) included.
     """
     found = _RFC3339.fullmatch(text)
     if found is None:
@@ -63,6 +78,8 @@ def parse_instant(text: str) -> Instant:
     if found[8]:
         offset = (int(found[9]) * 3_600 + int(found[10]) * 60) * _SECOND
         value += offset if found[8] == "-" else -offset
+    if not -_RANGE <= value < _RANGE:
+        raise ValueError(f"{text!r} is outside the years 1678 to 2261")
     return Instant(value)
 
 
@@ -84,6 +101,15 @@ def format_instant(value: int) -> str:
     return f"{text}.{rest:09d}Z"
 
 
+class Int64(int):
+    """A 64-bit integer: a JSON string on the Connect wire (rpc.md section 2, rule 3)."""
+
+    def __new__(cls, value: int | str = 0) -> Self:
+        """Return the number; zero is one object, so that encoders leave it out."""
+        number = int(value)
+        return super().__new__(cls, number) if number else _zero(cls)
+
+
 class Word(str):
     """An enumerated value: lower-case here, `PREFIX_UPPER` on the wire.
 
@@ -95,13 +121,21 @@ class Word(str):
     numbers: ClassVar[dict[int, str]] = {}
     __slots__ = ()
 
+    def __new__(cls, value: str = "") -> Self:
+        """Return the word; the empty one is one object, so that encoders leave it out."""
+        return super().__new__(cls, value) if value else _zero(cls)
+
 
 def decode_hook(kind: type, value: Any) -> Any:
-    """Read an `Instant` or a `Word`, for msgspec's `dec_hook`."""
+    """Read an `Instant`, an `Int64` or a `Word`, for msgspec's `dec_hook`."""
     if issubclass(kind, Instant):
         if not isinstance(value, str):
             raise ValueError("a time must be an RFC 3339 string")
-        return kind(parse_instant(value))
+        return Instant() if value == _NEVER else parse_instant(value)
+    if issubclass(kind, Int64):
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError("a 64-bit integer must be a number or a string of digits")
+        return kind(value)
     if issubclass(kind, Word):
         if isinstance(value, int) and not isinstance(value, bool):
             return kind(kind.numbers.get(value, ""))
@@ -113,9 +147,11 @@ def decode_hook(kind: type, value: Any) -> Any:
 
 
 def encode_hook(value: Any) -> Any:
-    """Write an `Instant` or a `Word`, for msgspec's `enc_hook`."""
+    """Write an `Instant`, an `Int64` or a `Word`, for msgspec's `enc_hook`."""
     if isinstance(value, Instant):
         return format_instant(value)
+    if isinstance(value, Int64):
+        return str(int(value))
     if isinstance(value, Word):
         return value.prefix + (value.upper() or "UNSPECIFIED")
     raise NotImplementedError(f"no encoder for {type(value)!r}")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant, Word
+from ironflow_lab.models.instant import Instant, Int64, Word
 
 NOT_SET = Instant(0)
 
@@ -79,7 +79,7 @@ class Error(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     stack: str = ""
     retryable: bool = False
     details: Any = None
-    retry_after_ms: int = 0
+    retry_after_ms: Int64 = Int64(0)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -137,7 +137,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     error_value: Any = msgspec.UNSET
     attempt: int = 0
     duration_ms: int = 0
-    duration_ms_full: int | None = None
+    duration_ms_full: Int64 | None = None
     started_at: Instant = NOT_SET
     ended_at: Instant = NOT_SET
     original_output: Any = None

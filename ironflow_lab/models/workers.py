@@ -85,9 +85,17 @@ class CompletedStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job needs besides its event."""
+    """What a job needs besides its event; the secrets' values show in no representation."""
 
     secrets: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Return the secrets' names."""
+        return f"JobContext(secrets={sorted(self.secrets)!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the secrets' names, for rich's printer."""
+        return [("secrets", sorted(self.secrets))]
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +121,26 @@ class JobBatch(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a poll that found work."""
 
     jobs: tuple[Assignment, ...] = ()
+
+
+class Poll(msgspec.Struct, frozen=True, kw_only=True):
+    """What a poll brought.
+
+    `held` says that the server held the poll, so that the next one may follow at once;
+    `unreadable` counts jobs dropped because a required field was missing or wrong.
+    """
+
+    jobs: tuple[Assignment, ...] = ()
+    held: bool = False
+    unreadable: int = 0
+
+
+class LeaseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the lease connection: `type` is held or cancel, the latter names a run and a job."""
+
+    type: str
+    run_id: str = ""
+    job_id: str = ""
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True):

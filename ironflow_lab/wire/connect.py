@@ -27,14 +27,18 @@ REPEATABLE = frozenset(
 )
 
 
-def request(procedure: str, message: msgspec.Struct, *, wait: float = 0.0) -> Request:
-    """Return the request for `Service/Method`; `wait` is the hold in seconds the call itself asks for."""
+def request(procedure: str, message: msgspec.Struct, *, wait: float = 0.0, keyed: bool = False) -> Request:
+    """Return the request for `Service/Method`.
+
+    `wait` is the hold in seconds the call itself asks for; `keyed` says that an idempotency key makes
+    it safe to send again (rulings.md 34).
+    """
     return Request(
         method="POST",
         path=SERVICE + procedure,
         body=codec.encode(message),
         headers=JSON_HEADERS,
-        repeatable=procedure in REPEATABLE,
+        repeatable=keyed or procedure in REPEATABLE,
         wait=wait,
     )
 
@@ -42,7 +46,7 @@ def request(procedure: str, message: msgspec.Struct, *, wait: float = 0.0) -> Re
 def read(response: Response, kind: type[T]) -> T:
     """Return the answer as `kind` with its payload pairs settled; raises `ApiError` for a refusal."""
     if response.status != 200:
-        raise problem.from_response(response)
+        raise problem.from_response(response, bare_404="unimplemented")
     return payload.settle(decode_body(response, kind))
 
 

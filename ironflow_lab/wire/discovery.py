@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,12 +14,24 @@ FILE = "engine.json"
 
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a local server listens."""
+    """Where a local server listens; `instance` is the embedded server's start token, absent elsewhere.
+
+    The key shows in no representation.
+    """
 
     version: int
     url: str
     api_key: str = ""
     environment: str = ""
+    instance: str = ""
+
+    def __repr__(self) -> str:
+        """Return a form without the key."""
+        return f"Discovery(url={self.url!r}, environment={self.environment!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the fields without the key, for rich's printer."""
+        return [("url", self.url), ("environment", self.environment)]
 
 
 def parse(raw: bytes) -> Discovery | None:
@@ -29,8 +42,7 @@ def parse(raw: bytes) -> Discovery | None:
         found = msgspec.json.decode(raw, type=Discovery)
     except msgspec.DecodeError:
         return None
-    usable = found.version == 1 and found.url.startswith("http://") and is_loopback(found.url)
-    return found if usable else None
+    return found if found.version == 1 and _is_local_http(found.url) else None
 
 
 def write(found: Discovery) -> bytes:
@@ -40,10 +52,18 @@ def write(found: Discovery) -> bytes:
 
 def is_loopback(url: str) -> bool:
     """Return whether the URL's host is `localhost` or a loopback address."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_local_http(url: str) -> bool:
+    if not url.startswith("http://") or not is_loopback(url):
+        return False
+    parts = urlsplit(url)
+    try:
+        return parts.port != 0 and parts.username is None and parts.path in ("", "/")
     except ValueError:
         return False

@@ -10,6 +10,8 @@ from ironflow_lab.errors import DefinitionError
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
+# Milliseconds travel as signed 64-bit integers.
+_LONGEST = 2**63 - 1
 _WRITTEN = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 Duration = float | int | str | timedelta
@@ -29,7 +31,7 @@ def milliseconds(value: Duration) -> int:
         raise DefinitionError(f"{value!r} is not a duration; write seconds, a timedelta or text like '5s'")
     else:
         exact = value * 1_000
-    if not math.isfinite(exact) or exact < 0:
+    if not 0 <= exact <= _LONGEST:
         raise DefinitionError(f"{value!r} is not a duration; it must be finite and not negative")
     return math.ceil(round(exact, 6))
 

@@ -6,7 +6,11 @@ import msgspec
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send. `wait` is how long, in seconds, the server may hold the answer on purpose."""
+    """What to send.
+
+    `repeatable` says that sending it twice does no harm, `wait` how long, in seconds, the server may
+    hold the answer on purpose, and `frequent` that calls like it come many times a second.
+    """
 
     method: str
     path: str
@@ -15,6 +19,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     repeatable: bool = False
     wait: float = 0.0
+    frequent: bool = False
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,10 +16,8 @@ def split(name: str, value: Any) -> dict[str, Any]:
 
     A `msgspec.Raw` is looked at, not decoded. None is written as an explicit null value.
     """
-    if isinstance(value, msgspec.Raw):
-        is_object = bytes(value).lstrip()[:1] == b"{"
-    else:
-        is_object = isinstance(value, dict)
+    raw = isinstance(value, msgspec.Raw)
+    is_object = bytes(value).lstrip()[:1] == b"{" if raw else isinstance(value, dict)
     return {name: value} if is_object else {f"{name}_value": value}
 
 

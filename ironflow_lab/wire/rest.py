@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from ironflow_lab.models.workers import Fence, HeartbeatRequest, JobUpdate, RegisterRequest
+from ironflow_lab.models.server import Ready
+from ironflow_lab.models.workers import (
+    Assignment,
+    Fence,
+    HeartbeatRequest,
+    JobBatch,
+    JobUpdate,
+    LeaseLine,
+    Poll,
+    RegisterRequest,
+)
 from ironflow_lab.wire import codec, connect, problem
 from ironflow_lab.wire.message import Request, Response
 
@@ -21,14 +32,14 @@ LONGEST_POLL = 25
 
 
 class RunsWaitRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the answer until each run has ended or `timeout_ms` has passed (embedded server only)."""
+    """Hold the answer until no named run goes on by itself or `timeout_ms` has passed (embedded server only)."""
 
     run_ids: tuple[str, ...] = ()
     timeout_ms: int = 0
 
 
 class RunsWaitResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The ids that have ended, and the ids this server does not know."""
+    """The ids that have ended or are paused for an operator, and the ids this server does not know."""
 
     ended: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -52,9 +63,16 @@ def heartbeat(worker_id: str, message: HeartbeatRequest) -> Request:
 def poll(worker_id: str, *, available: int, wait: int) -> Request:
     """Return the call that asks for up to `available` jobs and may be held `wait` seconds."""
     query = [("available", str(available))]
-    if wait > 0:
-        query.append(("wait", str(min(wait, LONGEST_POLL))))
-    return Request(method="GET", path=_worker(worker_id, "/jobs"), query=tuple(query), wait=float(wait))
+    held = min(wait, LONGEST_POLL)
+    if held > 0:
+        query.append(("wait", str(held)))
+    return Request(
+        method="GET",
+        path=_worker(worker_id, "/jobs"),
+        query=tuple(query),
+        wait=float(held),
+        frequent=True,
+    )
 
 
 def ack(worker_id: str, job_id: str, fence: Fence) -> Request:
@@ -70,7 +88,7 @@ def update(worker_id: str, job_id: str, message: JobUpdate) -> Request:
 def lease(worker_id: str, instance_id: str) -> Request:
     """Return the call whose open answer holds this worker's leases (embedded server only)."""
     path = LAB_LEASE.format(quote(worker_id, safe=""))
-    return Request(method="GET", path=path, query=(("instance", instance_id),))
+    return Request(method="GET", path=path, query=(("instance", instance_id),), frequent=True)
 
 
 def wait_for_runs(message: RunsWaitRequest) -> Request:
@@ -92,9 +110,73 @@ def read(response: Response, kind: type[T]) -> T:
     return connect.decode_body(response, kind)
 
 
+def accepted(response: Response) -> None:
+    """Raise `ApiError` for a refusal; what a server says besides "yes" does not matter."""
+    if not 200 <= response.status < 300:
+        raise problem.from_response(response)
+
+
+def read_poll(response: Response) -> Poll:
+    """Return the jobs of a poll; raises `ApiError` for a refusal.
+
+    A job that lacks a required field is dropped alone: its lease runs out and the run is handed out
+    again, while the rest of the batch goes on (worker.md section 3.4).
+    """
+    accepted(response)
+    if response.status == 204 or not response.body.strip():
+        return Poll(held=_held(response))
+    try:
+        jobs = codec.decode(response.body, JobBatch).jobs
+    except msgspec.DecodeError:
+        return _salvage(response)
+    # Servers of old answered with one bare job.
+    return Poll(jobs=jobs) if jobs else _salvage(response)
+
+
+def read_ready(response: Response) -> Ready:
+    """Return what a server says of its readiness, whatever the status of the answer."""
+    try:
+        answer = codec.decode(response.body, Ready)
+    except msgspec.DecodeError:
+        answer = Ready()
+    if answer.status:
+        return answer
+    return read(response, Ready)
+
+
+def read_line(line: bytes) -> LeaseLine:
+    """Return one line of the lease connection; raises `InternalError` for anything else."""
+    return connect.decode_body(Response(status=200, headers={}, body=line), LeaseLine)
+
+
+class _RawBatch(msgspec.Struct, frozen=True):
+    jobs: list[msgspec.Raw] | None = None
+
+
+def _held(response: Response) -> bool:
+    seconds = response.headers.get("ironflow-poll-wait", "")
+    return seconds.isdecimal() and int(seconds) > 0
+
+
+def _salvage(response: Response) -> Poll:
+    batch = connect.decode_body(response, _RawBatch)
+    raw = [response.body] if batch.jobs is None else [bytes(job) for job in batch.jobs]
+    jobs: list[Assignment] = []
+    for one in raw:
+        with suppress(msgspec.DecodeError):
+            jobs.append(codec.decode(one, Assignment))
+    return Poll(jobs=tuple(jobs), unreadable=len(raw) - len(jobs))
+
+
 def _worker(worker_id: str, rest: str) -> str:
     return WORKERS + quote(worker_id, safe="") + rest
 
 
 def _send(method: str, worker_id: str, rest: str, message: msgspec.Struct) -> Request:
-    return Request(method=method, path=_worker(worker_id, rest), body=codec.encode(message), headers=_JSON)
+    return Request(
+        method=method,
+        path=_worker(worker_id, rest),
+        body=codec.encode(message),
+        headers=_JSON,
+        frequent=True,
+    )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 _RAW_PREFIXES = ("compensate:", "publish:")
+_PART = re.compile(r"(?:[^:\\]|\\.?)*", re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\:])")
 
 
 def escape(name: str) -> str:
-    """Return the name with `\\` and `:` escaped; the prefixes of compensations and publishes stay raw."""
+    """Return the name with backslashes and colons escaped.
+
+    The prefixes of compensations and publishes stay raw.
+    """
     for prefix in _RAW_PREFIXES:
         if name.startswith(prefix):
             return prefix + _escape(name[len(prefix) :])
@@ -16,6 +23,16 @@ def escape(name: str) -> str:
 def step_id(scope: str, name: str, index: int) -> str:
     """Return `{scope}:{name}:{index}`; `index` counts earlier uses of the name in the scope."""
     return f"{scope}:{escape(name)}:{index}"
+
+
+def step_name(step_id: str) -> str:
+    """Return the name inside a step id, or the whole text when it is not one."""
+    parts = [part for part in _PART.findall(step_id) if part]
+    if len(parts) < 3 or not parts[-1].isdecimal():
+        return step_id
+    name = _ESCAPED.sub(r"\1", parts[-2])
+    prefix = f"{parts[-3]}:"
+    return prefix + name if prefix in _RAW_PREFIXES else name
 
 
 def _escape(name: str) -> str:

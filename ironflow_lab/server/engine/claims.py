@@ -108,7 +108,13 @@ def claim(state: ClaimState, command: Claim, now: int, ids: Ids) -> Outcome:
         writes.append(
             Write(
                 "claim_run",
-                {"id": run.id, "execution_seq": sequence, "lease_token": token, "worker_id": command.worker_id, "now": at},
+                {
+                    "id": run.id,
+                    "execution_seq": sequence,
+                    "lease_token": token,
+                    "worker_id": command.worker_id,
+                    "now": at,
+                },
             )
         )
         wakes.append(Leased(run.id, sequence, command.worker_id, _time_left(run)))
@@ -128,9 +134,7 @@ def unclaim(state: tuple[RunState, ...], command: Unclaim, now: int, ids: Ids) -
 def ack(run: RunState | None, command: Ack, now: int, ids: Ids) -> Outcome:
     """Say whether the job may start; writes nothing."""
     held = fenced(run, command.worker_id, command.fence)
-    return Outcome(
-        WorkerStatus(status="acknowledged"), (), (Renewed(held.id, held.execution_seq, command.worker_id),)
-    )
+    return Outcome(WorkerStatus(status="acknowledged"), (), (Renewed(held.id, held.execution_seq, command.worker_id),))
 
 
 def fenced(run: RunState | None, worker_id: str, fence: Fence) -> RunState:
@@ -150,9 +154,7 @@ def requeue(run: RunState, now: int) -> Write:
 
 
 def _requeue_all(runs: tuple[RunState, ...], now: int, *, revoked: bool) -> tuple[tuple[Write, Freed], ...]:
-    return tuple(
-        (requeue(run, now), Freed(run.id, run.execution_seq, run.worker_id, revoked)) for run in runs
-    )
+    return tuple((requeue(run, now), Freed(run.id, run.execution_seq, run.worker_id, revoked)) for run in runs)
 
 
 def _holds(run: RunState, worker_id: str, fence: Fence) -> bool:

@@ -47,9 +47,7 @@ def timed_out(run: RunState, now: int) -> Outcome:
     return Outcome(None, (write,), (freed, Ended(run.id)))
 
 
-def _ended_segment(
-    run: RunState, update: JobUpdate, at: int, ids: Ids
-) -> tuple[tuple[Write, ...], tuple[Wake, ...]]:
+def _ended_segment(run: RunState, update: JobUpdate, at: int, ids: Ids) -> tuple[tuple[Write, ...], tuple[Wake, ...]]:
     if update.status == "completed":
         output = _NULL if update.output is msgspec.UNSET else codec.encode(update.output)
         write = run_write(run, at, status="completed", executed_ns=_executed(run, at), output=output, ended=True)
@@ -96,9 +94,7 @@ def _yielded(
         raise InvalidArgumentError("a sleep needs `until`, an RFC 3339 time")
     over = wanted.until <= at
     step = _step(run, wanted.step_id, _name_of(wanted.step_id), update.step_offset + len(update.steps), at, ids)
-    step.update(
-        type="sleep", status="completed" if over else "sleeping", sleep_until=int(wanted.until), started_at=at
-    )
+    step.update(type="sleep", status="completed" if over else "sleeping", sleep_until=int(wanted.until), started_at=at)
     if over:
         step.update(output=_NULL, ended_at=at, duration_ms=0)
     if over:

@@ -35,7 +35,15 @@ class App:
     """Routes requests; every failure becomes an answer that names the remedy."""
 
     def __init__(
-        self, *, connect: Connect, workers: Workers, waiting: Waiting, reads: Reads, clock: Clock, version: str, token: str
+        self,
+        *,
+        connect: Connect,
+        workers: Workers,
+        waiting: Waiting,
+        reads: Reads,
+        clock: Clock,
+        version: str,
+        token: str,
     ) -> None:
         self._connect, self._workers = connect, workers
         self._waiting, self._reads, self._clock = waiting, reads, clock
@@ -82,9 +90,7 @@ class App:
             case ("GET", "/ready"):
                 answer = Ready(status="ready")
             case ("GET", "/api/v1/capabilities"):
-                answer = Capabilities(
-                    transports=("polling",), features=FEATURES, version=self._version, lab=LAB_ROUTES
-                )
+                answer = Capabilities(transports=("polling",), features=FEATURES, version=self._version, lab=LAB_ROUTES)
             case _:
                 raise NotFoundError(f"no route {exchange.method} {exchange.path} on this embedded server")
         await exchange.answer(200, msgspec.json.encode(answer))

@@ -30,7 +30,7 @@ class UnsupportedMedia(InvalidArgumentError):
     """The body is not in a form this server reads; answered with 415."""
 
 
-_STATUS_OF = {PayloadTooLarge: 413, UnsupportedMedia: 415}
+_STATUS_OF: dict[type[ApiError], int] = {PayloadTooLarge: 413, UnsupportedMedia: 415}
 
 
 class Exchange:

@@ -117,8 +117,7 @@ class Workers:
 
     async def _take_back(self, claim: Claim, batch: JobBatch) -> None:
         fences = tuple(
-            Fence(run_id=job.run_id, execution_seq=job.execution_seq, lease_token=job.lease_token)
-            for job in batch.jobs
+            Fence(run_id=job.run_id, execution_seq=job.execution_seq, lease_token=job.lease_token) for job in batch.jobs
         )
         await self._desk.submit(Unclaim(env=claim.env, worker_id=claim.worker_id, fences=fences))
 

@@ -24,9 +24,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
         raise ServerStartError(
             f"this Python's SQLite is {sqlite3.sqlite_version}; the embedded server needs {wanted} or newer"
         )
-    connection = sqlite3.connect(
-        folder / FILE, isolation_level=None, check_same_thread=False, cached_statements=512
-    )
+    connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False, cached_statements=512)
     try:
         _settle(connection)
         _migrate(connection)

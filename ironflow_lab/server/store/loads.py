@@ -77,9 +77,7 @@ def _worker_only(db: sqlite3.Connection, command: commands.Heartbeat | commands.
     return WorkerRuns(worker=_worker(db, command.env, command.worker_id))
 
 
-def _worker_runs(
-    db: sqlite3.Connection, command: commands.RegisterWorker | commands.Release, now: int
-) -> WorkerRuns:
+def _worker_runs(db: sqlite3.Connection, command: commands.RegisterWorker | commands.Release, now: int) -> WorkerRuns:
     rows = db.execute(_SQL["in_hand"], {"env": command.env, "worker_id": command.worker_id}).fetchall()
     running = tuple(_run_of(row) for row in rows)
     return WorkerRuns(worker=_worker(db, command.env, command.worker_id), running=running)

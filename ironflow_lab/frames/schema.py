@@ -1,0 +1,135 @@
+"""The published columns of every frame: name, dtype and where the value comes from on the wire."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ironflow_lab.models.functions import FunctionStatus
+from ironflow_lab.models.runs import ExecutionMode, RunStatus, StepStatus, StepType
+
+# In the order a run or a step moves through them; an unknown word of a newer server sorts last.
+RUN_STATUSES = (
+    "pending",
+    "waiting_for_capacity",
+    "running",
+    "waiting",
+    "paused",
+    "completed",
+    "failed",
+    "cancelled",
+)
+STEP_STATUSES = (
+    "pending",
+    "running",
+    "sleeping",
+    "waiting",
+    "retrying",
+    "completed",
+    "failed",
+    "timed_out",
+    "dead",
+)
+STEP_TYPES = ("invoke", "sleep", "wait_for_event", "compensate", "invoke_function")
+FUNCTION_STATUSES = ("active", "paused", "archived")
+MODES = ("pull", "push")
+
+TEXT = "string"
+NUMBER = "Int64"
+FLAG = "boolean"
+TIME = "datetime64[ns, UTC]"
+SPAN = "timedelta64[ns]"
+JSON = "json"
+WORD = "category"
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One column. `source` is the field on the wire; `words` are a category's values in order.
+
+    `prefix` is what precedes a word on the wire. `repeated` says that few distinct values are
+    expected, so that equal texts are stored once; `zero_is_missing` that a number's zero means
+    "not said", as with servers older than the field.
+    """
+
+    name: str
+    dtype: str
+    source: str
+    words: tuple[str, ...] = ()
+    prefix: str = ""
+    repeated: bool = False
+    zero_is_missing: bool = False
+
+
+def _text(name: str, source: str, *, repeated: bool = False) -> Column:
+    return Column(name=name, dtype=TEXT, source=source, repeated=repeated)
+
+
+def _column(name: str, dtype: str, source: str) -> Column:
+    return Column(name=name, dtype=dtype, source=source)
+
+
+def _known(name: str, source: str) -> Column:
+    return Column(name=name, dtype=NUMBER, source=source, zero_is_missing=True)
+
+
+def _word(name: str, source: str, prefix: str, words: tuple[str, ...]) -> Column:
+    return Column(name=name, dtype=WORD, source=source, prefix=prefix, words=words)
+
+
+RUNS = (
+    _text("run_id", "id"),
+    _text("function_id", "functionId", repeated=True),
+    _word("status", "status", RunStatus.prefix, RUN_STATUSES),
+    _column("attempt", NUMBER, "attempt"),
+    _known("max_attempts", "maxAttempts"),
+    _column("created_at", TIME, "createdAt"),
+    _column("started_at", TIME, "startedAt"),
+    _column("ended_at", TIME, "endedAt"),
+    _column("duration", SPAN, "endedAt - startedAt"),
+    _text("error", "error.message"),
+    _text("error_code", "error.code", repeated=True),
+    _text("event_name", "eventName", repeated=True),
+    _text("event_id", "eventId"),
+    _text("worker_id", "workerId", repeated=True),
+    _known("function_version", "functionVersion"),
+    _text("parent_run_id", "parentRunId"),
+    _text("pause_reason", "pauseReason", repeated=True),
+    _text("cancellation_cause", "cancellationCause"),
+    _column("updated_at", TIME, "updatedAt"),
+)
+RUN_PAYLOADS = (
+    _column("input", JSON, "input, inputValue"),
+    _column("output", JSON, "output, outputValue"),
+)
+STEPS = (
+    _text("run_id", "runId", repeated=True),
+    _column("sequence", NUMBER, "sequence"),
+    _text("name", "stepId", repeated=True),
+    _word("type", "stepType", StepType.prefix, STEP_TYPES),
+    _word("status", "status", StepStatus.prefix, STEP_STATUSES),
+    _column("attempt", NUMBER, "attempt"),
+    _column("started_at", TIME, "startedAt"),
+    _column("ended_at", TIME, "endedAt"),
+    _column("duration", SPAN, "endedAt - startedAt, else durationMs"),
+    _column("sleep_until", TIME, "sleepUntil"),
+    _text("error", "error.message"),
+    _text("error_code", "error.code", repeated=True),
+    _text("step_id", "stepId"),
+    _column("created_at", TIME, "createdAt"),
+    _column("updated_at", TIME, "updatedAt"),
+)
+STEP_PAYLOADS = (_column("output", JSON, "output, outputValue"),)
+FUNCTIONS = (
+    _text("function_id", "id"),
+    _text("name", "name"),
+    _text("description", "description"),
+    _word("status", "status", FunctionStatus.prefix, FUNCTION_STATUSES),
+    _word("mode", "preferredMode", ExecutionMode.prefix, MODES),
+    _column("triggers", JSON, "triggers"),
+    _known("max_attempts", "retry.maxAttempts"),
+    _text("on_exhausted", "retry.onExhausted", repeated=True),
+    _column("timeout", SPAN, "timeoutMs"),
+    _column("recording", FLAG, "recording"),
+    _column("version", NUMBER, "version"),
+    _column("created_at", TIME, "createdAt"),
+    _column("updated_at", TIME, "updatedAt"),
+)

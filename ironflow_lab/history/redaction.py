@@ -1,0 +1,75 @@
+"""What a view may show of a payload: values under secret-looking keys are hidden, long text is cut."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+HIDDEN = "[redacted]"
+_SECRET = re.compile(
+    r"passw(or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|authorization|credential"
+    r"|cookie|signature"
+)
+_COUNTED = re.compile(r"tokens$")
+_SEPARATORS = re.compile(r"[-.\s]+")
+_MAX_DEPTH = 64
+
+
+def is_secret(key: str) -> bool:
+    """Return whether a value under this key is to be hidden; `apiKey`, `API-Key` and `api_key` are one."""
+    return _SECRET.search(_SEPARATORS.sub("_", key).lower()) is not None
+
+
+def redact(value: Any) -> Any:
+    """Return the JSON value with everything under a secret-looking key replaced by `[redacted]`.
+
+    True, false and null are kept, and so are numbers under keys such as `max_tokens`, which count.
+    What lies deeper than 64 levels is hidden too.
+    """
+    return _redact(value, 0)
+
+
+def preview(text: bytes, *, limit: int = 60) -> str:
+    """Return JSON text made fit to show: redacted, on one line, at most `limit` characters."""
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return clip(text[: 4 * limit].decode("utf-8", "replace"), limit=limit)
+    except RecursionError:
+        return "(nested too deeply to show)"
+    return show(value, limit=limit)
+
+
+def show(value: Any, *, limit: int = 60) -> str:
+    """Return a JSON value as redacted JSON on one line, at most `limit` characters."""
+    return clip(msgspec.json.encode(redact(value)).decode(), limit=limit)
+
+
+def pretty(value: Any, *, limit: int) -> str:
+    """Return a JSON value as redacted, indented JSON, at most `limit` characters."""
+    return clip(msgspec.json.format(msgspec.json.encode(redact(value)), indent=2).decode(), limit=limit)
+
+
+def clip(text: str, *, limit: int) -> str:
+    """Return the text, cut to `limit` characters with an ellipsis as the last."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _redact(value: Any, depth: int) -> Any:
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if depth >= _MAX_DEPTH:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {key: _member(str(key), member, depth) for key, member in value.items()}
+    return [_redact(member, depth + 1) for member in value]
+
+
+def _member(key: str, value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool) or not is_secret(key):
+        return _redact(value, depth + 1)
+    if isinstance(value, int | float) and _COUNTED.search(key.lower()):
+        return value
+    return HIDDEN

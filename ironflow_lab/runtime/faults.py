@@ -1,0 +1,110 @@
+"""What went wrong in a handler or a step, as the records that go on the wire (worker.md 9.3)."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from ironflow_lab.errors import DefinitionError, StepFailure
+from ironflow_lab.models.workers import JobFault, StepFault
+
+LONGEST_MESSAGE = 4_000
+LONGEST_STACK = 16_000
+_CUT = " … (cut)"
+_OURS = str(Path(__file__).parent)
+_MACHINERY = ("/asyncio/", "/concurrent/futures/", "/contextlib.py", "/threading.py")
+
+
+def describe(error: BaseException) -> str:
+    """Return the message of an error, at most 4,000 characters.
+
+    Errors of this library speak for themselves; others are named, since `KeyError: 'x'` says what
+    `'x'` does not.
+    """
+    text = str(error)
+    if not isinstance(error, StepFailure):
+        name = type(error).__name__
+        text = f"{name}: {text}" if text else name
+    return _cut(text, LONGEST_MESSAGE)
+
+
+def advice(error: BaseException) -> tuple[str, bool, int | None]:
+    """Return the wire code, whether another attempt may help, and the wished delay in milliseconds.
+
+    Of a group of errors the first one that forbids another attempt speaks, else the first.
+    """
+    error = _speaker(error)
+    if isinstance(error, StepFailure):
+        return error.code, error.retryable, error.retry_after_ms
+    if isinstance(error, DefinitionError):
+        return "NON_RETRYABLE", False, None
+    return "ERROR", True, None
+
+
+def job_fault(error: BaseException) -> JobFault:
+    """Return why a segment failed."""
+    code, retryable, delay = advice(error)
+    message = describe(_speaker(error))
+    if delay is None:
+        return JobFault(message=message, code=code, retryable=retryable)
+    return JobFault(message=message, code=code, retryable=retryable, retry_after_ms=delay)
+
+
+def step_fault(error: BaseException) -> StepFault:
+    """Return why a step failed, with the user's part of the traceback."""
+    _, retryable, _ = advice(error)
+    return StepFault(message=describe(error), retryable=retryable, stack=stack(error))
+
+
+def stack(error: BaseException) -> str:
+    """Return the traceback without the frames of this library and asyncio, at most 16,000 characters.
+
+    When it is longer its end is kept: that is where the error was raised.
+    """
+    lines = _chain(error, set())
+    text = "".join(lines).rstrip()
+    if len(text) > LONGEST_STACK:
+        text = "… (cut)\n" + text[-LONGEST_STACK + 10 :]
+    return text
+
+
+def _chain(error: BaseException, seen: set[int]) -> list[str]:
+    seen.add(id(error))
+    lines: list[str] = []
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and id(cause) not in seen and len(seen) < 8:
+        lines = [*_chain(cause, seen), "\nwhich led to:\n\n"]
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions[:8]:
+            lines += [*_chain(inner, seen), "\n"]
+    lines += traceback.format_list(_user_frames(error.__traceback__))
+    return [*lines, _cut(f"{type(error).__name__}: {error}", LONGEST_MESSAGE), "\n"]
+
+
+def _user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
+    frames = traceback.extract_tb(trace)
+    return [frame for frame in frames if not _is_machinery(frame.filename)]
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith(_OURS) or any(part in filename for part in _MACHINERY)
+
+
+def _speaker(error: BaseException) -> BaseException:
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = _leaves(error)
+    final = (leaf for leaf in leaves if not advice(leaf)[1])
+    return next(final, leaves[0])
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - len(_CUT)] + _CUT

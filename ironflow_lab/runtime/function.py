@@ -1,0 +1,152 @@
+"""A durable function: a Python function with an id, triggers and a policy, checked when defined."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, overload
+
+from ironflow_lab.errors import DefinitionError
+from ironflow_lab.models.functions import RegisterFunctionRequest, RetryConfig, Trigger
+from ironflow_lab.models.runs import ExecutionMode
+from ironflow_lab.runtime import codehash, options
+from ironflow_lab.wire.duration import Duration
+
+Handler = Callable[[Any], Any]
+Durability = Literal["pipelined", "step"]
+
+CODE_HASH = "__ironflow_code_hash"
+_DURABILITIES = ("pipelined", "step")
+
+
+class DurableFunction:
+    """What `@function` makes: the handler and what a server is told of it. Calling it calls the handler.
+
+    `code_hash` is the fingerprint of the handler's code, `is_async` whether it is an `async def`,
+    `durability` when its steps are saved: "pipelined" (as they finish, without waiting) or "step"
+    (each is saved before the next begins). `place` is the cell it was defined in, for its output.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        id: str,
+        name: str = "",
+        description: str = "",
+        triggers: tuple[Trigger, ...] = (),
+        retry: RetryConfig | None = None,
+        timeout_ms: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+        durability: Durability = "pipelined",
+    ) -> None:
+        self.handler = handler
+        self.id = id
+        self.name = name or id
+        self.description = description
+        self.triggers = triggers
+        self.retry = retry
+        self.timeout_ms = timeout_ms
+        self.metadata = dict(metadata or {})
+        self.durability = durability
+        self.is_async = inspect.iscoroutinefunction(handler)
+        self.code_hash = codehash.of(handler)
+        self.place: object = None
+        functools.update_wrapper(self, handler)
+
+    def __call__(self, ctx: Any) -> Any:
+        """Return what the handler returns for this context; for an `async def`, its coroutine."""
+        return self.handler(ctx)
+
+    def __repr__(self) -> str:
+        """Return the id and what starts it."""
+        on = ", ".join(trigger.event for trigger in self.triggers) or "invoke only"
+        return f"<function {self.id!r} on {on}>"
+
+    def request(self) -> RegisterFunctionRequest:
+        """Return the registration (worker.md section 2): a pull function with its code's hash."""
+        return RegisterFunctionRequest(
+            id=self.id,
+            name=self.name,
+            description=self.description,
+            triggers=self.triggers,
+            retry=self.retry,
+            timeout_ms=self.timeout_ms,
+            preferred_mode=ExecutionMode("pull"),
+            metadata={**self.metadata, CODE_HASH: self.code_hash},
+        )
+
+
+@overload
+def function(id: Handler, /) -> DurableFunction: ...
+@overload
+def function(
+    id: str | None = None,
+    *,
+    on: str | Iterable[str] | None = None,
+    name: str = "",
+    description: str = "",
+    retry: options.Retry | None = None,
+    timeout: Duration | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    durability: Durability = "pipelined",
+) -> Callable[[Handler], DurableFunction]: ...
+def function(
+    id: Handler | str | None = None,
+    *,
+    on: str | Iterable[str] | None = None,
+    name: str = "",
+    description: str = "",
+    retry: options.Retry | None = None,
+    timeout: Duration | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    durability: Durability = "pipelined",
+) -> DurableFunction | Callable[[Handler], DurableFunction]:
+    """Return a decorator that makes a function durable; also used bare, as `@function`.
+
+    `id` defaults to the Python name with dashes; `on` names the events (wildcards allowed) that
+    start it, None leaves it to be invoked; `retry` is a number of attempts, a dict or a
+    `RetryConfig`; `timeout` bounds the executing time of a run; unset options are the server's
+    defaults. The handler takes one argument, the context. Raises `DefinitionError` at once.
+    """
+    given = None if callable(id) else id
+
+    def define(handler: Handler) -> DurableFunction:
+        _check_handler(handler)
+        if durability not in _DURABILITIES:
+            raise DefinitionError(f"durability={durability!r:.40} must be 'pipelined' or 'step'")
+        for option, value in (("name", name), ("description", description)):
+            if not isinstance(value, str):
+                raise DefinitionError(f"{option} must be text, not {type(value).__name__}")
+        return DurableFunction(
+            handler,
+            id=options.function_id(given, getattr(handler, "__name__", type(handler).__name__)),
+            name=name,
+            description=description,
+            triggers=options.triggers(on),
+            retry=options.retry(retry),
+            timeout_ms=options.timeout_ms(timeout),
+            metadata=options.metadata(metadata),
+            durability=durability,
+        )
+
+    return define(id) if callable(id) else define
+
+
+def _check_handler(handler: Handler) -> None:
+    name = getattr(handler, "__qualname__", repr(handler))
+    if isinstance(handler, DurableFunction):
+        raise DefinitionError(f"{handler.id!r} is durable already; decorate the plain function once")
+    if not callable(handler) or inspect.isclass(handler):
+        raise DefinitionError(f"{name} is not a function; decorate a `def` or an `async def`")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise DefinitionError(f"{name} contains `yield`; a handler returns its result instead")
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError:
+        raise DefinitionError(
+            f"{name}{inspect.signature(handler)} must take one argument, the context: def {name}(ctx)"
+        ) from None
+    except ValueError:
+        raise DefinitionError(f"{name} has no signature; wrap it in a `def`") from None

@@ -1,0 +1,101 @@
+"""Small pieces: no function above 60 lines, no file above 500; the medians are reported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST_FUNCTION = 60
+LONGEST_FILE = 500
+GENERATED = "_sync"
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function: where it stands and its lines, with its head and without its docstring."""
+
+    where: str
+    lines: int
+    body: int
+
+
+def sources(*folders: str) -> list[Path]:
+    """Return the hand-written Python files below `folders`."""
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in found if GENERATED not in path.parts)
+
+
+def length(path: Path) -> int:
+    """Return the number of lines of a file."""
+    return len(path.read_text().splitlines())
+
+
+def functions(path: Path) -> Iterator[Function]:
+    """Yield every function and method of a file, the nested ones too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield measured(path, node)
+
+
+def measured(path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
+    """Measure one function as style.md does: the docstring is not counted."""
+    last = node.end_lineno or node.lineno
+    docstring = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
+    told = (docstring.end_lineno or 0) - docstring.lineno + 1 if docstring else 0
+    return Function(
+        where=f"{path.relative_to(ROOT)}:{node.lineno} {node.name}",
+        lines=last - node.lineno + 1 - told,
+        body=last - node.body[0].lineno + 1 - told,
+    )
+
+
+def test_no_function_is_long() -> None:
+    every = [function for path in sources("ironflow_lab", "tests") for function in functions(path)]
+    long = [f"{one.where}: {one.lines}" for one in every if one.lines > LONGEST_FUNCTION]
+    assert not long, f"split these (at most {LONGEST_FUNCTION} lines): {long}"
+
+
+def test_no_file_is_long() -> None:
+    every = {path: length(path) for path in sources("ironflow_lab", "tests")}
+    long = [f"{path.relative_to(ROOT)}: {n}" for path, n in every.items() if n > LONGEST_FILE]
+    assert not long, f"split these (at most {LONGEST_FILE} lines): {long}"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in sources("ironflow_lab", "tests")
+        if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert not silent, f"a first sentence is missing in: {silent}"
+
+
+def test_a_docstring_is_not_counted() -> None:
+    text = 'def long() -> None:\n    """Say.\n\n    More.\n    """\n' + "    x = 1\n" * 60
+    node = ast.parse(text).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    seen = measured(ROOT / "planted.py", node)
+    assert (seen.lines, seen.body) == (61, 60)
+
+
+def test_report_the_medians(capsys: pytest.CaptureFixture[str]) -> None:
+    """Report what style.md measured of its models; nothing fails on it."""
+    code, tests = sources("ironflow_lab"), sources("tests")
+    bodies = [function.body for path in code for function in functions(path)]
+    files = [length(path) for path in code]
+    ninth = quantiles(bodies, n=10)[-1]
+    ratio = sum(map(length, tests)) / sum(files)
+    with capsys.disabled():
+        print(
+            f"\n  function bodies: median {median(bodies):.0f} (aim 6), p90 {ninth:.0f} (aim 22);"
+            f" files: median {median(files):.0f} (aim 200);"
+            f" test lines to code lines {ratio:.2f} (aim 1.2)"
+        )
+    assert bodies
+    assert files

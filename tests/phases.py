@@ -1,0 +1,137 @@
+"""Runs the phases of the test suite one after the other and says what each took.
+
+`python tests/phases.py unit contract -- -k clock` runs two of them with pytest arguments. Every
+phase runs, whatever became of the one before; the exit code is 1 when any of them failed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = sys.executable
+PYTEST = (PYTHON, "-m", "pytest")
+NBVAL = (*PYTEST, "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A named part of the suite: the folder it tests, its commands, and its share of the time."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    folder: str = "."
+    seconds: int | None = None
+
+    @property
+    def is_pytest(self) -> bool:
+        """Tell whether arguments for pytest may be added to the commands."""
+        return all("pytest" in command for command in self.commands)
+
+
+def tested(name: str, seconds: int, *arguments: str) -> Phase:
+    """Return the phase that runs pytest on `tests/<name>`."""
+    folder = f"tests/{name}"
+    command = (*PYTEST, folder, *arguments)
+    return Phase(name=name, commands=(command,), folder=folder, seconds=seconds)
+
+
+PHASES = (
+    Phase(name="browser", commands=((PYTHON, "tests/browser.py"),)),
+    Phase(
+        name="lint",
+        commands=(
+            (PYTHON, "-m", "ruff", "check", "."),
+            (PYTHON, "-m", "ruff", "format", "--check", "."),
+            ("lint-imports",),
+            (PYTHON, "-m", "ironflow_lab._codegen", "--check"),
+        ),
+        folder="ironflow_lab",
+        seconds=15,
+    ),
+    Phase(
+        name="types",
+        commands=((PYTHON, "-m", "mypy"),),
+        folder="ironflow_lab",
+        seconds=45,
+    ),
+    tested("unit", 40),
+    tested("contract", 90),
+    tested("conformance", 90),
+    Phase(name="notebooks", commands=((*NBVAL, "notebooks"),), folder="notebooks", seconds=150),
+    tested("ui", 220),
+    tested("chaos", 45),
+    Phase(
+        name="soak",
+        commands=((*PYTEST, "tests", "-m", "soak", "-o", "faulthandler_timeout=0", "-s"),),
+        folder="tests/chaos",
+    ),
+    Phase(
+        name="bench",
+        commands=((*PYTEST, "tests/bench", "-m", "bench", "-o", "faulthandler_timeout=0", "-s"),),
+        folder="tests/bench",
+    ),
+)
+
+
+def main(words: list[str]) -> int:
+    """Run the phases named before `--`, with the pytest arguments after it."""
+    split = words.index("--") if "--" in words else len(words)
+    names, arguments = words[:split], tuple(words[split + 1 :])
+    chosen = [phase for name in names for phase in PHASES if phase.name == name]
+    if len(chosen) != len(names) or not chosen:
+        print(f"Name one or more of: {', '.join(phase.name for phase in PHASES)}.", file=sys.stderr)
+        return 2
+    outcomes = [(phase, *timed(phase, arguments)) for phase in chosen]
+    if len(outcomes) > 1:
+        summarise(outcomes)
+    return 0 if all(passed for _, passed, _ in outcomes) else 1
+
+
+def timed(phase: Phase, arguments: tuple[str, ...]) -> tuple[bool, float]:
+    """Run `phase`; return whether it passed and the seconds it took."""
+    print(f"== {phase.name}", flush=True)
+    began = time.perf_counter()
+    passed = run(phase, arguments)
+    took = time.perf_counter() - began
+    print(f"== {phase.name}: {'passed' if passed else 'FAILED'} in {took:.1f} s\n", flush=True)
+    return passed, took
+
+
+def run(phase: Phase, arguments: tuple[str, ...]) -> bool:
+    """Run all commands of `phase`; every one runs, so that one look shows all that is wrong."""
+    if not (ROOT / phase.folder).is_dir():
+        print(f"{phase.name}: {phase.folder}/ does not exist, so it tests nothing", flush=True)
+        return False
+    extra = arguments if phase.is_pytest else ()
+    codes = [
+        subprocess.run((*command, *extra), cwd=ROOT, env=environment(), check=False).returncode
+        for command in phase.commands
+    ]
+    return not any(codes)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a phase: the tools of this Python come first on the path."""
+    path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "PATH": path}
+
+
+def summarise(outcomes: list[tuple[Phase, bool, float]]) -> None:
+    """Print one line per phase and the total."""
+    print("phase           took   meant to take")
+    for phase, passed, took in outcomes:
+        meant = f"{phase.seconds:>4} s" if phase.seconds else ""
+        print(f"{phase.name:<12} {took:7.1f} s {meant:>8}   {'' if passed else 'FAILED'}".rstrip())
+    print(f"{'all':<12} {sum(took for _, _, took in outcomes):7.1f} s")
+    failed = sum(not passed for _, passed, _ in outcomes)
+    print(f"phases: {len(outcomes) - failed} passed, {failed} failed", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
