@@ -129,7 +129,7 @@ environment=$$1 what=$$2 log=$$1/install.log
 shift 2
 echo "-- installing $$what"
 : >"$$log"
-( while sleep 10; do
+( while sleep 10 3>&-; do
     echo "   ... $$(tail -n 1 "$$log" | cut -c 1-72)" >&3
 done ) 3>&1 >/dev/null 2>&1 &
 heartbeat=$$!

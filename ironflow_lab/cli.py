@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ironflow_lab._version import __version__
 from ironflow_lab.errors import IronflowError, ServerStartError
-from ironflow_lab.local import find, folders, hosting, ports, stop
+from ironflow_lab.local import find, folders, hosting, lock, ports, stop
+from ironflow_lab.local.stopping import silent
 from ironflow_lab.wire.discovery import is_loopback
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _status(options: argparse.Namespace) -> int:
     folder = folders.locate(options.data_dir)
     running = find(folder)
     if running is None:
-        print(f"No server runs for {folder}.")
+        holder = lock.holder(folder)
+        print(f"No server runs for {folder}." if holder is None else silent(folder, holder))
         return 1
     print(f"{running.url} (process {running.pid}), data in {folder}")
     if running.note:

@@ -35,6 +35,23 @@ from typing import Any
 class IronflowError(Exception):
     """Root of the tree; its message names the remedy."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the lines of the cell, the class and the message.
+
+        IPython asks for it by this name. Frames of this and other libraries say nothing that the
+        message does not; outside a notebook the usual traceback stays.
+        """
+        # Imported here: `import ironflow_lab` is to cost next to nothing.
+        import linecache
+        import traceback
+
+        lines: list[str] = []
+        for frame, number in traceback.walk_tb(self.__traceback__):
+            if frame.f_globals.get("__name__") == "__main__":
+                text = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
+                lines.append(f"line {number}: {text}" if text else f"line {number}")
+        return [*lines, f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
 
 class ApiError(IronflowError):
     """A server's refusal.
@@ -178,6 +195,12 @@ class StepError(StepFailure):
         super().__init__(message)
         self.retryable = retryable
         self.retry_after_ms = retry_after_ms
+
+
+class StepTimeoutError(StepError):
+    """A step's body took longer than its timeout."""
+
+    code = "STEP_TIMEOUT"
 
 
 class NonRetryableError(StepFailure):

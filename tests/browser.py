@@ -18,6 +18,7 @@ APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
+APT = "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium"
 REMEDY = (
     "No Chromium was found and none could be installed. Install one yourself (Debian: "
     "apt-get install chromium; macOS: brew install --cask google-chrome) or set "
@@ -63,14 +64,16 @@ def starts(path: str) -> bool:
 def install() -> None:
     """Install a browser by the first way that works."""
     if shutil.which("apt-get") and (prefix := administrator()) is not None:
-        print("-- installing chromium with apt-get", flush=True)
-        environment = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive"]
-        subprocess.run([*environment, "apt-get", "update", "-qq"], check=False)
-        subprocess.run([*environment, "apt-get", "install", "-y", "-qq", "chromium"], check=False)
+        attempt("installing chromium with apt-get", *prefix, "sh", "-c", APT)
         if find():
             return
-    print("-- downloading a browser with playwright", flush=True)
-    subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)
+    attempt("downloading a browser with playwright", sys.executable, "-m", "playwright", "install", "chromium")
+
+
+def attempt(what: str, *command: str) -> None:
+    """Run a command that may fail; standard output is kept for the path of the browser."""
+    print(f"-- {what}", file=sys.stderr, flush=True)
+    subprocess.run(command, stdout=sys.stderr, check=False)
 
 
 def administrator() -> list[str] | None:
@@ -84,7 +87,7 @@ def administrator() -> list[str] | None:
 
 
 def main() -> int:
-    """Make sure that there is a browser, and say which."""
+    """Make sure that there is a browser; print its path, and nothing else, on standard output."""
     path = find()
     if path is None and not os.environ.get("IRONFLOW_LAB_BROWSER"):
         install()

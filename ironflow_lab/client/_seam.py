@@ -1,14 +1,14 @@
-"""The one file that knows httpx: it builds transports, writes requests and names failures (design D17).
+"""The one file that builds httpx transports, writes their requests and names their failures (D17).
 
-httpx's transports are called directly. Its client layer above them (cookies, redirects, auth, hooks:
+The transports are called directly. httpx's client layer above them (cookies, redirects, auth, hooks,
 none of them used here) costs as much again as a whole call on the fast transport.
 """
 
 from __future__ import annotations
 
 import ssl
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -18,52 +18,208 @@ from ironflow_lab.client.config import Settings
 from ironflow_lab.errors import (
     ApiError,
     DeadlineExceededError,
-    FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
     UnavailableError,
 )
 from ironflow_lab.wire.discovery import is_loopback
-from ironflow_lab.wire.message import Request, Response
+from ironflow_lab.wire.message import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import aiohttp
 
 LARGEST_ANSWER = 32 * 1024 * 1024
-SLACK = 5.0
 _CONNECTIONS = 100
-# Shorter than the idle time of common servers: a call must not meet a connection just being closed.
+# Shorter than servers keep idle connections: a call must not meet one that is being closed.
 _IDLE = 4.0
 _CONNECT = 10.0
-# From so many calls in flight on, httpx's own async transport costs six times the fast one.
-_MANY = 4
+_SLACK = 5.0
+FAILURES: tuple[type[Exception], ...] = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    OSError,
+)
+_TIMEOUTS = httpx.ReadTimeout | httpx.WriteTimeout
+_OURS = httpx.LocalProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL
 
 
 class AnswerTooLargeError(InternalError):
-    """An answer is over the client's limit; ask for fewer things at once."""
+    """An answer is over the client's limit: ask for fewer things at once."""
 
 
 class Endpoint:
-    """What both colours share: where calls go, how they are written and what went wrong with them."""
+    """What both colours share: where calls go, how they are written, what a failure means."""
 
     def __init__(self, settings: Settings, *, timeout: float) -> None:
-        self.server_url = settings.server_url
-        self._key = settings.api_key
+        self._settings = settings
         self._timeout = timeout
         self._local = is_loopback(settings.server_url)
-        self._url = httpx.URL(settings.server_url)
-        self._headers = httpx.Headers(self._standing(settings))
-        self._urls = lru_cache(maxsize=512)(self._locate)
-        self._heads = lru_cache(maxsize=16)(self._head)
+        self._url = lru_cache(maxsize=512)(self._locate)
+        self._head = lru_cache(maxsize=16)(self._write_head)
 
     def message(self, request: Request) -> httpx.Request:
-        """Return the request as httpx writes it."""
+        """Return the request as httpx sends it, with its timeouts."""
         return httpx.Request(
             request.method,
-            self._urls(request.path, request.query),
-            headers=self._heads(request.headers),
+            self._url(request.path, request.query),
+            headers=self._head(request.headers),
             content=request.body,
             extensions={"timeout": self._limits(request)},
         )
+
+    def stream_message(self, request: Request) -> httpx.Request:
+        """Return the request for an answer that stays open: it may be silent for any time."""
+        message = self.message(request)
+        message.extensions["timeout"]["read"] = None
+        return message
+
+    def explain(self, error: Exception, request: Request) -> ApiError:
+        """Return a transport's failure as an error of this library that names server and remedy."""
+        at = self._settings.server_url
+        call = f"{request.method} {request.path}"
+        if isinstance(error, _TIMEOUTS):
+            waited = self._limits(request)["read"]
+            again = "" if request.repeatable else " It may have been carried out all the same."
+            return DeadlineExceededError(
+                f"the server at {at} did not answer {call} within {waited:g} s.{again}"
+                " Give the client a longer timeout=, or look at the server's log.",
+                retryable=request.repeatable,
+            )
+        if isinstance(error, httpx.PoolTimeout):
+            return DeadlineExceededError(
+                f"all {_CONNECTIONS} connections of this client to {at} were busy for"
+                f" {self._timeout:g} s; run fewer calls at once",
+                retryable=True,
+            )
+        if isinstance(error, httpx.DecodingError):
+            return InternalError(f"the answer of {at} to {call} is packed wrongly: {_reason(error)}")
+        if isinstance(error, _OURS):
+            return InvalidArgumentError(f"{call} cannot be sent to {at}: {_reason(error)}")
+        return UnavailableError(f"no answer from a server at {at}: {_reason(error)}. {self._remedy()}", retryable=True)
+
+    def too_large(self, request: Request) -> AnswerTooLargeError:
+        """Return the error for an answer over the limit."""
+        return AnswerTooLargeError(
+            f"the answer to {request.method} {request.path} is larger than"
+            f" {LARGEST_ANSWER // 1024**2} MiB; ask for fewer at once with limit= or page_size="
+        )
+
+    def open_async(self) -> httpx.AsyncBaseTransport:
+        """Return httpx's own async transport."""
+        return httpx.AsyncHTTPTransport(verify=self._tls(), trust_env=False, limits=_limits(), proxy=self._proxy())
+
+    def open_sync(self) -> httpx.BaseTransport:
+        """Return httpx's own blocking transport, safe in many threads."""
+        return httpx.HTTPTransport(verify=self._tls(), trust_env=False, limits=_limits(), proxy=self._proxy())
+
+    def open_fast(self) -> httpx.AsyncBaseTransport:
+        """Return the transport for calls that come many times a second; loads aiohttp."""
+        import httpx_aiohttp
+
+        tls = self._tls()
+        return httpx_aiohttp.AiohttpTransport(verify=tls, proxy=self._proxy(), client=partial(_fast_session, tls))
+
+    def _locate(self, path: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
+        url = self._settings.server_url + path
+        return httpx.URL(url, params=query) if query else httpx.URL(url)
+
+    def _write_head(self, extra: tuple[tuple[str, str], ...]) -> httpx.Headers:
+        settings = self._settings
+        sdk = f"ironflow-lab/{__version__}"
+        head = [
+            ("host", httpx.URL(settings.server_url).netloc.decode("ascii")),
+            ("accept", "*/*"),
+            ("accept-encoding", "identity" if self._local else "gzip"),
+            ("user-agent", sdk),
+            ("x-ironflow-sdk", sdk),
+            *extra,
+        ]
+        if settings.environment:
+            head.append(("x-ironflow-environment-id", settings.environment))
+        if settings.api_key:
+            # httpx.Headers hides the value of this name in its representation.
+            head.append(("authorization", "Bearer " + settings.api_key))
+        return httpx.Headers(head)
+
+    def _limits(self, request: Request) -> dict[str, float | None]:
+        read = request.wait + _SLACK if request.wait else self._timeout
+        connect = min(self._timeout, _CONNECT)
+        return {"connect": connect, "read": read, "write": self._timeout, "pool": self._timeout}
+
+    def _tls(self) -> ssl.SSLContext:
+        # Loading the system's certificates costs 50 ms; a plain http call needs none, and an empty
+        # context trusts nobody.
+        if self._settings.server_url.startswith("http://"):
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return _trusting()
+
+    def _proxy(self) -> httpx.Proxy | None:
+        url = httpx.URL(self._settings.server_url)
+        if self._local or proxy_bypass(url.host):
+            return None
+        known = getproxies()
+        found = known.get(url.scheme) or known.get("all")
+        return httpx.Proxy(found if "://" in found else "http://" + found) if found else None
+
+    def _remedy(self) -> str:
+        if self._local:
+            return (
+                "Start one with il.start() or `ironflow-lab serve`, or set IRONFLOW_SERVER_URL to the server you mean."
+            )
+        return "Check IRONFLOW_SERVER_URL, the network and whether that server runs."
+
+
+def head(answer: httpx.Response) -> dict[str, str]:
+    """Return an answer's headers, names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers.raw}
+
+
+def fast_failures() -> tuple[type[Exception], ...]:
+    """Return what the fast transport raises besides httpx's errors."""
+    import aiohttp
+
+    return (aiohttp.ClientError,)
+
+
+def _fast_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    import aiohttp
+
+    async def once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        # aiohttp repeats GET and PUT by itself on these two errors of a kept connection. Whether a
+        # worker's report is sent again is for the worker to decide.
+        try:
+            return await handler(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise aiohttp.ClientConnectionError(str(error)) from error
+
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(once,),
+    )
+
+
+@cache
+def _trusting() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _limits() -> httpx.Limits:
+    return httpx.Limits(
+        max_connections=_CONNECTIONS,
+        max_keepalive_connections=_CONNECTIONS,
+        keepalive_expiry=_IDLE,
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Return the system's own words for a failure when there are some."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ConnectionRefusedError):
+            return "connection refused"
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return str(error) or type(error).__name__

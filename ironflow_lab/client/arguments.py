@@ -6,9 +6,9 @@ Everything here raises before anything is sent: `InvalidArgumentError` for ids, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -17,9 +17,11 @@ from ironflow_lab.errors import DefinitionError, InvalidArgumentError
 from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest
 from ironflow_lab.models.instant import Instant, Word, parse_instant
 from ironflow_lab.wire import duration, patterns
+from ironflow_lab.wire.message import Request
 
 When = datetime | timedelta | Instant | str
 W = TypeVar("W", bound=Word)
+Parameters = ParamSpec("Parameters")
 
 _LARGEST_INT32 = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _PREFIXES = ("$.", "event.data.", "data.")
 
 
-def identifier(what: str, value: str) -> str:
+def identifier(what: str, value: Any) -> str:
     """Return an id that can stand in a message and in a path."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidArgumentError(f"{what} must be a text that is not empty, not {value!r}")
@@ -52,7 +54,7 @@ def event_name(value: str) -> str:
     return value
 
 
-def word(kind: type[W], what: str, value: str) -> W:
+def word(kind: type[W], what: str, value: Any) -> W:
     """Return an enumerated word in its local or its wire spelling; "" means any."""
     known = tuple(kind.numbers.values())
     found = value.removeprefix(kind.prefix).lower() if isinstance(value, str) else None
@@ -68,7 +70,7 @@ def choice(what: str, value: str, known: tuple[str, ...]) -> str:
     return value
 
 
-def count(what: str, value: int, *, lowest: int = 0) -> int:
+def count(what: str, value: Any, *, lowest: int = 0) -> int:
     """Return a whole number that fits the wire's 32 bits."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgumentError(f"{what} must be a whole number, not {value!r}")
@@ -97,9 +99,7 @@ def instant(what: str, value: When | None, now: int) -> Instant:
         return value
     if isinstance(value, datetime):
         if value.utcoffset() is None:
-            raise DefinitionError(
-                f"{what}={value!r} has no time zone; write datetime.now(timezone.utc) or add tzinfo="
-            )
+            raise DefinitionError(f"{what}={value!r} has no time zone; write datetime.now(timezone.utc) or add tzinfo=")
         return Instant((value - _EPOCH) // _MICROSECOND * 1_000)
     if isinstance(value, timedelta):
         return _ago(value, now)
@@ -126,6 +126,16 @@ def registration(message: RegisterFunctionRequest) -> RegisterFunctionRequest:
     )
 
 
+def written(write: Callable[Parameters, Request], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Request:
+    """Return `write(...)`; raises `InvalidArgumentError` for a message that is not JSON."""
+    try:
+        return write(*args, **kwargs)
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("the call has a text with half a surrogate pair in it") from None
+    except (TypeError, NotImplementedError, RecursionError, OverflowError) as error:
+        raise InvalidArgumentError(f"the call cannot be written as JSON: {error}") from None
+
+
 def _ago(value: duration.Duration, now: int) -> Instant:
     then = now - duration.milliseconds(value) * 1_000_000
     if then < -(2**63):
@@ -135,7 +145,7 @@ def _ago(value: duration.Duration, now: int) -> Instant:
 
 def _instant_text(what: str, value: str, now: int) -> Instant:
     text = value.strip()
-    if text[:1].isdecimal() and text[-1].isalpha() and "T" not in text.upper():
+    if not any(mark in text for mark in "-:"):
         return _ago(text, now)
     try:
         return parse_instant(text)

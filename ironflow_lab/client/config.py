@@ -126,9 +126,7 @@ def _here() -> Path:
 def _checked(settings: Settings) -> Settings:
     fault = _url_fault(settings.server_url)
     if fault:
-        raise DefinitionError(
-            f"the server URL ({settings.source}) {fault}; write for example {DEFAULT_URL}"
-        )
+        raise DefinitionError(f"the server URL ({settings.source}) {fault}; write for example {DEFAULT_URL}")
     for name, value in (("api_key", settings.api_key), ("environment", settings.environment)):
         if not (value.isascii() and value.isprintable() and " " not in value):
             raise DefinitionError(f"{name} has blanks or characters that no HTTP header can carry")

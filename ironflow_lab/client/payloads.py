@@ -6,12 +6,14 @@ import math
 import sys
 import warnings
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import msgspec
 
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.instant import Instant, Int64, Word, encode_hook
+from ironflow_lab.wire import payload
 
 _EXACT = 2**53
 
@@ -31,8 +33,13 @@ def json_text(what: str, value: Any) -> msgspec.Raw:
         raise InvalidArgumentError(f"{what} contains itself or is nested too deeply") from None
     except UnicodeEncodeError:
         raise InvalidArgumentError(f"{what} has a text with half a surrogate pair in it") from None
-    except (TypeError, NotImplementedError) as error:
+    except (TypeError, NotImplementedError, msgspec.DecodeError) as error:
         raise InvalidArgumentError(f"{what} is not JSON: {error}") from None
+
+
+def json_pair(name: str, value: Any) -> dict[str, msgspec.Raw]:
+    """Return the field of a payload pair that carries the value; None sends neither (rpc.md 2.8)."""
+    return {} if value is None else payload.split(name, json_text(name, value))
 
 
 def json_object(what: str, value: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -47,6 +54,13 @@ def json_object(what: str, value: Mapping[str, Any] | None) -> dict[str, Any] | 
 def _plain(value: Any) -> Any:
     if isinstance(value, Instant | Int64 | Word):
         return encode_hook(value)
+    if isinstance(value, date):
+        # pandas' missing time is a datetime that differs from itself.
+        if value != value:
+            raise TypeError("a missing time has no JSON form; send None")
+        return value.isoformat()
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
     tolist = getattr(value, "tolist", None)
     if callable(tolist) and not isinstance(value, type):
         return tolist()

@@ -134,8 +134,8 @@ class Spans:
     def __init__(self, column: Column) -> None:
         self._chunks = [np.empty(0, dtype="timedelta64[ns]")]
 
-    def add(self, values: np.ndarray) -> None:
-        """Take the values of one page."""
+    def add(self, values: Any) -> None:
+        """Take the values of one page, an array of spans."""
         self._chunks.append(values)
 
     def array(self) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
@@ -20,6 +21,9 @@ from pandas.api.indexers import check_array_indexer
 from ironflow_lab.history import redaction
 from ironflow_lab.wire import codec
 
+if TYPE_CHECKING:
+    from pandas._typing import TakeIndexer
+
 
 @register_extension_dtype
 class JsonDtype(ExtensionDtype):
@@ -30,17 +34,17 @@ class JsonDtype(ExtensionDtype):
     """
 
     name = "json"
-    type = object
+    type: builtins.type[object] = object
     kind = "O"
     na_value = pd.NA
 
     @classmethod
-    def construct_array_type(cls) -> type[JsonArray]:
+    def construct_array_type(cls) -> builtins.type[JsonArray]:
         """Return the array class."""
         return JsonArray
 
 
-class JsonArray(ExtensionArray):  # type: ignore[misc]  # pandas-stubs leaves the base untyped
+class JsonArray(ExtensionArray):
     """A column of JSON texts (UTF-8 bytes, None where absent), read-only."""
 
     def __init__(self, texts: np.ndarray) -> None:
@@ -79,7 +83,7 @@ class JsonArray(ExtensionArray):  # type: ignore[misc]  # pandas-stubs leaves th
         if isinstance(item, int | np.integer):
             return decode(self._texts[item])
         picked = self._texts[check_array_indexer(self, item)]
-        return type(self)(picked) if isinstance(picked, np.ndarray) else decode(picked)
+        return JsonArray(picked) if isinstance(picked, np.ndarray) else decode(picked)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(
@@ -97,6 +101,9 @@ class JsonArray(ExtensionArray):  # type: ignore[misc]  # pandas-stubs leaves th
             return np.array([one == two for one, two in zip(self, other, strict=True)], dtype=bool)
         return np.array([value is not pd.NA and value == other for value in self], dtype=bool)
 
+    def __hash__(self) -> int:
+        raise TypeError("unhashable type: 'JsonArray'")
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return _objects(list(self))
 
@@ -112,17 +119,20 @@ class JsonArray(ExtensionArray):  # type: ignore[misc]  # pandas-stubs leaves th
         if isinstance(wanted, pd.StringDtype):
             texts = [None if text is None else text.decode() for text in self._texts]
             return pd.array(texts, dtype=wanted)
-        return np.asarray(self).astype(wanted)
+        return np.asarray(self).astype(dtype)
 
     def isna(self) -> np.ndarray:
         """Return where the value is absent; JSON null is not."""
         return np.fromiter((text is None for text in self._texts), dtype=bool, count=len(self))
 
     def take(
-        self, indices: Sequence[int], *, allow_fill: bool = False, fill_value: Any = None
+        self, indices: TakeIndexer, *, allow_fill: bool = False, fill_value: Any = None
     ) -> Self:
         """Return the elements at the positions; -1 is absent when `allow_fill`."""
-        return type(self)(take(self._texts, indices, allow_fill=allow_fill, fill_value=None))
+        picked = np.asarray(take(self._texts, indices, allow_fill=allow_fill, fill_value=pd.NA))
+        if allow_fill:
+            picked[np.asarray(indices) == -1] = None
+        return type(self)(picked)
 
     def copy(self) -> Self:
         """Return a copy."""
@@ -149,6 +159,10 @@ class JsonArray(ExtensionArray):  # type: ignore[misc]  # pandas-stubs leaves th
 
     def _values_for_argsort(self) -> np.ndarray:
         return _objects([text or b"" for text in self._texts])
+
+    def _cast_pointwise_result(self, values: Any) -> Any:
+        # What `map` and its like compute from the values is not JSON text again.
+        return pd.Series(values, dtype=object).infer_objects().values
 
     def _formatter(self, boxed: bool = False) -> Callable[[Any], str]:
         return _display

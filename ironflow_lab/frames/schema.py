@@ -118,6 +118,19 @@ STEPS = (
     _column("updated_at", TIME, "updatedAt"),
 )
 STEP_PAYLOADS = (_column("output", JSON, "output, outputValue"),)
+# How the run that an event started stands; joined to the rows that were sent.
+OUTCOMES = (
+    _text("run_id", "id"),
+    _word("status", "status", RunStatus.prefix, RUN_STATUSES),
+    _column("output", JSON, "output, outputValue"),
+    _text("error", "error.message"),
+    _text("error_code", "error.code", repeated=True),
+    _known("attempts", "attempt"),
+    _column("duration", SPAN, "endedAt - startedAt"),
+    _text("function_id", "functionId", repeated=True),
+    _text("event_id", "eventId of Emit"),
+    _text("emit_error", "the refusal of Emit", repeated=True),
+)
 FUNCTIONS = (
     _text("function_id", "id"),
     _text("name", "name"),

@@ -61,5 +61,9 @@ def _plain(texts: np.ndarray) -> np.ndarray | None:
 def _parse(text: str) -> int:
     if not text:
         return _NOT_A_TIME
-    value = int(parse_instant(text))
-    return value if -(2**63) < value < 2**63 else _NOT_A_TIME
+    year = text[:4]
+    if year.isdecimal() and not _FIRST <= year.encode() <= _LAST:
+        # Not to be held in 64 bits, but what is no time at all is refused all the same.
+        parse_instant(f"2000{text[4:]}")
+        return _NOT_A_TIME
+    return int(parse_instant(text))

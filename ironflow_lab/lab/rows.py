@@ -35,9 +35,8 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def plain(value: Any) -> Any:
     """Return one value as JSON would hold it, containers included; raises TypeError if it has no form."""
-    if value is None or isinstance(value, bool | str):
-        # Enumerated texts and other subclasses become the text they are.
-        return value.value if isinstance(value, Enum) else value
+    if value is None or isinstance(value, bool):
+        return value
     for kind, form in _FORMS:
         if isinstance(value, kind):
             return form(value)
@@ -71,6 +70,15 @@ def _values(series: pd.Series, name: str) -> list[Any]:
     return found
 
 
+def _text(value: str) -> str:
+    text = str(value.value if isinstance(value, Enum) else value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text holds a lone surrogate, which no encoding can carry") from None
+    return text
+
+
 def _float(value: float) -> float | None:
     number = float(value)
     if math.isnan(number):
@@ -80,9 +88,7 @@ def _float(value: float) -> float | None:
     return number
 
 
-def _time(value: datetime) -> str | None:
-    if value is pd.NaT:
-        return None
+def _time(value: datetime) -> str:
     aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return aware.isoformat().replace("+00:00", "Z")
 
@@ -126,6 +132,7 @@ def _decimal(value: Decimal) -> str | None:
 
 # In order: a pandas Timestamp is a datetime, a datetime a date, NaT an instance of several.
 _FORMS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (str, _text),
     (type(pd.NaT), lambda value: None),
     (int, int),
     (float, _float),

@@ -36,9 +36,7 @@ def leads_to(found: wire.Discovery, answer: Health | None) -> bool:
 
     A file of another engine names no instance: there any healthy answer counts.
     """
-    if answer is None or not answer.status:
-        return False
-    return not found.instance or found.instance == answer.instance
+    return answer is not None and (not found.instance or found.instance == answer.instance)
 
 
 def publish(path: Path | None, url: str, token: str) -> str:

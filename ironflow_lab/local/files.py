@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 LOG_LIMIT = 1 << 20
@@ -13,7 +12,7 @@ _LOG_KEPT = 256 << 10
 
 def write_private(path: Path, content: bytes) -> None:
     """Replace the file by `content` in one step that survives power loss; raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

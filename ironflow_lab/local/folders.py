@@ -67,7 +67,8 @@ def prepare(folder: Path) -> None:
         _make(folder)
         foreign = os.geteuid() not in (0, folder.stat().st_uid)
     except (FileExistsError, NotADirectoryError) as problem:
-        raise ServerStartError(f"{problem.filename} is a file, not a folder: {ANOTHER}.") from problem
+        file = next(path for path in (folder, *folder.parents) if path.exists())
+        raise ServerStartError(f"{file} is a file, not a folder: {ANOTHER}.") from problem
     except OSError as problem:
         raise unwritable(folder, problem) from problem
     if foreign:

@@ -8,18 +8,21 @@ import msgspec
 
 from ironflow_lab.models.server import Health
 
+TIMEOUT = 2.0
+"""Seconds without an answer after which a server counts as not answering."""
 _LARGEST = 64 << 10
 
 
-def ask(url: str, *, timeout: float = 2.0) -> Health | None:
-    """Return what `GET /health` answers, or None when no server answers in `timeout` seconds."""
-    status, body = get(url, "/health", timeout=timeout)
+def ask(url: str) -> Health | None:
+    """Return what `GET /health` answers, or None when no server answers within `TIMEOUT`."""
+    status, body = get(url, "/health", timeout=TIMEOUT)
     if status != 200:
         return None
     try:
-        return msgspec.json.decode(body, type=Health)
+        told = msgspec.json.decode(body, type=Health)
     except msgspec.DecodeError:
         return None
+    return told if told.status else None
 
 
 def get(url: str, path: str, *, timeout: float) -> tuple[int, bytes]:

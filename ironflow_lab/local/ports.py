@@ -29,18 +29,19 @@ def choose(wanted: int | None, *, default: int, host: str = "127.0.0.1", flag: s
 
 
 def next_free(first: int, *, host: str = "127.0.0.1") -> int:
-    """Return the first free port of the hundred from `first` on, or 0 (the system's choice)."""
+    """Return the first free port of the hundred from `first` on, or else one the system chooses."""
     for port in range(first, min(first + _TRIED, 65536)):
         if is_free(port, host=host):
             return port
-    return 0
+    with _probe(host) as probe:
+        probe.bind((host, 0))
+        port = probe.getsockname()[1]
+    return int(port)
 
 
 def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
     """Return whether a server could listen there now; raises ServerStartError when it may not."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _probe(host) as probe:
         try:
             probe.bind((host, port))
         except OSError as problem:
@@ -56,3 +57,10 @@ def check(port: int) -> None:
     """Raise ServerStartError unless the number can be a port (0 lets the system choose)."""
     if not 0 <= port <= 65535:
         raise ServerStartError(f"{port!r} is not a port: choose one from 1024 to 65535.")
+
+
+def _probe(host: str) -> socket.socket:
+    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    # As servers do: connections that just ended there are no hindrance.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return probe

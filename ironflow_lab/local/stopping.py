@@ -42,7 +42,7 @@ def stop(data_dir: str | os.PathLike[str] | None = None, *, force: bool = False,
 def silent(folder: Path, pid: int) -> ServerStartError:
     """Return the error for a data folder whose holder does not answer."""
     who = f"Process {pid}" if pid else "A process"
-    return ServerStartError(f"{who} holds {folder} but does not answer as its server. {_FORCE}")
+    return ServerStartError(f"{who} holds {folder} but does not answer (yet). {_FORCE}")
 
 
 def _end(folder: Path, pid: int, *, force: bool, wait: float) -> None:

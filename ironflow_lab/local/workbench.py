@@ -131,9 +131,12 @@ class Notebooks:
 
 
 def notebook_command(root: Path, *, port: int, page: str, browser: bool) -> list[str]:
-    """Return the command that serves `root` on a loopback port and opens `page` if wanted."""
+    """Return the command that serves `root` on a loopback port and opens `page` if wanted.
+
+    It ends with this process even when that is killed.
+    """
     command = [
-        sys.executable, "-P", "-m", "jupyterlab",
+        sys.executable, "-P", "-m", "ironflow_lab.local.owned", str(os.getpid()), "jupyterlab",
         f"--ServerApp.root_dir={root}",
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",

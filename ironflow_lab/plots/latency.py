@@ -31,13 +31,12 @@ def latencies(frame: pd.DataFrame, *, by: str, duration: str = "duration") -> pd
 
 
 def latency(
-    frame: pd.DataFrame, *, by: str | None = None, duration: str = "duration", most: int = 20
+    frame: pd.DataFrame, *, by: str, duration: str = "duration", most: int = 20
 ) -> go.Figure:
-    """Return one box a function (of runs) or a step name (of steps): p25 to p75, whiskers p5 and p95.
+    """Return one box a value of the column `by`: p25 to p75, whiskers at p5 and p95.
 
     The figure holds quantiles and not the rows, so that its size does not grow with the frame.
     """
-    by = by or ("name" if "name" in frame.columns and "sequence" in frame.columns else "function_id")
     table = latencies(frame, by=by, duration=duration)
     title = f"Duration by {by.removesuffix('_id')}: {int(table['count'].sum()):,} ended"
     if table.empty:

@@ -22,7 +22,7 @@ def describe(error: BaseException) -> str:
     Errors of this library speak for themselves; others are named, since `KeyError: 'x'` says what
     `'x'` does not.
     """
-    text = str(error)
+    text = _text(error)
     if not isinstance(error, StepFailure):
         name = type(error).__name__
         text = f"{name}: {text}" if text else name
@@ -79,7 +79,7 @@ def _chain(error: BaseException, seen: set[int]) -> list[str]:
         for inner in error.exceptions[:8]:
             lines += [*_chain(inner, seen), "\n"]
     lines += traceback.format_list(_user_frames(error.__traceback__))
-    return [*lines, _cut(f"{type(error).__name__}: {error}", LONGEST_MESSAGE), "\n"]
+    return [*lines, _cut(f"{type(error).__name__}: {_text(error)}", LONGEST_MESSAGE), "\n"]
 
 
 def _user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
@@ -104,6 +104,13 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for error in group.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's own __str__ may raise anything
+        return "(its message could not be made)"
 
 
 def _cut(text: str, longest: int) -> str:

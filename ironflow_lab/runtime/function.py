@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, overload
 
 from ironflow_lab.errors import DefinitionError
+from ironflow_lab.kernel.output import here
 from ironflow_lab.models.functions import RegisterFunctionRequest, RetryConfig, Trigger
 from ironflow_lab.models.runs import ExecutionMode
 from ironflow_lab.runtime import codehash, options
@@ -50,9 +51,9 @@ class DurableFunction:
         self.timeout_ms = timeout_ms
         self.metadata = dict(metadata or {})
         self.durability = durability
-        self.is_async = inspect.iscoroutinefunction(handler)
+        self.is_async = is_async(handler)
         self.code_hash = codehash.of(handler)
-        self.place: object = None
+        self.place = here()
         functools.update_wrapper(self, handler)
 
     def __call__(self, ctx: Any) -> Any:
@@ -134,7 +135,15 @@ def function(
     return define(id) if callable(id) else define
 
 
-def _check_handler(handler: Handler) -> None:
+def is_async(code: Callable[..., Any]) -> bool:
+    """Return whether calling this gives a coroutine by its definition."""
+    flags = getattr(getattr(code, "__code__", None), "co_flags", None)
+    if flags is not None:
+        return bool(flags & inspect.CO_COROUTINE)
+    return inspect.iscoroutinefunction(code) or inspect.iscoroutinefunction(type(code).__call__)
+
+
+def _check_handler(handler: Any) -> None:
     name = getattr(handler, "__qualname__", repr(handler))
     if isinstance(handler, DurableFunction):
         raise DefinitionError(f"{handler.id!r} is durable already; decorate the plain function once")

@@ -51,7 +51,7 @@ def triggers(on: str | Iterable[str] | None) -> tuple[Trigger, ...]:
             raise DefinitionError(f"on={name!r:.80}: {fault}")
     doubled = {name for name in names if names.count(name) > 1}
     if doubled:
-        raise DefinitionError(f"on names {sorted(doubled)[0]!r} twice; once is enough")
+        raise DefinitionError(f"on names {min(doubled)!r} twice; once is enough")
     return tuple(Trigger(event=name) for name in names)
 
 

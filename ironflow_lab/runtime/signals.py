@@ -1,5 +1,7 @@
-"""Control flow out of a handler. Not exceptions a handler may mean to catch: notebooks are full of
-`except Exception`, and these must pass it."""
+"""Control flow out of a handler.
+
+Not exceptions a handler may mean to catch: notebooks are full of `except Exception`.
+"""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def _application(config: ServeConfig, ending: asyncio.Event) -> AsyncIterator[App]:
-    waiting = Waiting()
+    waiting = Waiting(ending)
     lease_ns = int(config.lease_seconds * SECOND)
     desk = Desk(config.data_dir, clock=config.clock, ids=config.ids, lease_ns=lease_ns, wakes=waiting)
     reads = Reader(config.data_dir)
@@ -127,6 +127,8 @@ async def _run(app: App, listener: socket.socket, config: ServeConfig, ending: a
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=1,
+            # Longer than clients keep an idle connection: one that ends it first never sends into a closed one.
+            timeout_keep_alive=75,
             server_header=False,
             date_header=False,
         )

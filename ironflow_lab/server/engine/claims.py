@@ -18,9 +18,13 @@ from ironflow_lab.server.engine.commands import (
     Unclaim,
     run_of_job,
 )
-from ironflow_lab.server.engine.outcome import Freed, Held, Leased, Outcome, Renewed, Runnable, Wake, Write
+from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Outcome, Renewed, Runnable, Wake, Write
 from ironflow_lab.server.engine.records import EventState, QueuedRun, RunState, WorkerState
 from ironflow_lab.server.engine.writes import later, run_write
+
+
+# What one poll may get: handing out a whole backlog would hold up everybody else.
+MOST_JOBS = 500
 
 
 class ClaimState(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +54,8 @@ def register(state: WorkerRuns, command: RegisterWorker, now: int, ids: Ids) -> 
         {
             "env": command.env,
             "id": command.worker_id,
-            "function_ids": msgspec.json.encode(command.function_ids),
+            # A function named twice would hand out each of its runs twice.
+            "function_ids": msgspec.json.encode(tuple(dict.fromkeys(command.function_ids))),
             "instance_id": command.instance_id,
             "max_concurrent": command.max_concurrent,
             "hostname": command.hostname,
@@ -71,9 +76,8 @@ def register(state: WorkerRuns, command: RegisterWorker, now: int, ids: Ids) -> 
 def heartbeat(state: WorkerRuns, command: Heartbeat, now: int, ids: Ids) -> Outcome:
     """Renew the leases of the listed jobs; raises `NotFoundError` for an unknown worker."""
     _known(state.worker, command.worker_id)
-    jobs = (run_of_job(job_id) for job_id in command.job_ids)
-    wakes = tuple(Renewed(run_id, sequence, command.worker_id) for run_id, sequence in jobs)
-    return Outcome(WorkerStatus(status="ok"), (), wakes)
+    segments = frozenset(map(run_of_job, command.job_ids))
+    return Outcome(WorkerStatus(status="ok"), (), (Beat(command.worker_id, segments),))
 
 
 def hold(state: WorkerRuns, command: Hold, now: int, ids: Ids) -> Outcome:
@@ -98,7 +102,7 @@ def release(state: WorkerRuns, command: Release, now: int, ids: Ids) -> Outcome:
 
 
 def claim(state: ClaimState, command: Claim, now: int, ids: Ids) -> Outcome:
-    """Hand out the oldest ready runs, each under a new fence."""
+    """Hand out the oldest ready runs, at most `MOST_JOBS`, each under a new fence."""
     _known(state.worker, command.worker_id)
     jobs, writes, wakes = [], [], []
     for queued in state.queued[: command.available]:
@@ -147,10 +151,14 @@ def fenced(run: RunState | None, worker_id: str, fence: Fence) -> RunState:
     return run
 
 
-def requeue(run: RunState, now: int) -> Write:
-    """Return the write that ends a segment without an outcome and queues the run again."""
+def requeue(run: RunState, now: int, *, until: int | None = None) -> Write:
+    """Return the write that ends a segment without an outcome and queues the run again.
+
+    Its execution time counts to `until`, where the worker is known to have been gone since then.
+    """
     at = later(run, now)
-    return run_write(run, at, status="waiting_for_capacity", executed_ns=run.executed_ns + at - run.claimed_at)
+    worked = (at if until is None else min(at, until)) - run.claimed_at
+    return run_write(run, at, status="waiting_for_capacity", executed_ns=run.executed_ns + max(worked, 0))
 
 
 def _requeue_all(runs: tuple[RunState, ...], now: int, *, revoked: bool) -> tuple[tuple[Write, Freed], ...]:

@@ -106,6 +106,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     update: JobUpdate
 
 
+class Restart(msgspec.Struct, frozen=True, kw_only=True):
+    """The server starts: segments may still be in workers' hands."""
+
+
 class WakeDue(msgspec.Struct, frozen=True, kw_only=True):
     """Move runs whose sleep or retry delay is over to the queue, at most `limit` of them."""
 
@@ -113,10 +117,11 @@ class WakeDue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lapse(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's lease ran out, or its function's execution time did (`timed_out`)."""
+    """A segment's lease ran out at `at`, or its function's execution time did (`timed_out`)."""
 
     run_id: str
     execution_seq: int
+    at: int
     timed_out: bool = False
 
 
@@ -132,6 +137,7 @@ Command = (
     | Unclaim
     | Ack
     | Report
+    | Restart
     | WakeDue
     | Lapse
 )
@@ -143,4 +149,5 @@ def run_of_job(job_id: str) -> tuple[str, int]:
     A malformed id gives a sequence of -1, which no segment has.
     """
     run_id, _, sequence = job_id.rpartition(".")
-    return (run_id, int(sequence)) if sequence.isascii() and sequence.isdigit() else (job_id, -1)
+    is_number = sequence.isascii() and sequence.isdigit() and len(sequence) < 19
+    return (run_id, int(sequence)) if is_number else (job_id, -1)

@@ -23,6 +23,7 @@ DECISIONS: dict[type, Decide] = {
     commands.Unclaim: claims.unclaim,
     commands.Ack: claims.ack,
     commands.Report: reports.report,
+    commands.Restart: timers.restart,
     commands.WakeDue: timers.wake_due,
     commands.Lapse: timers.lapse,
 }

@@ -23,7 +23,7 @@ from ironflow_lab.server.engine.records import FunctionState, RetryPolicy
 from ironflow_lab.wire import codec, patterns
 
 DEFAULT_TIMEOUT_MS = 600_000
-_ID = re.compile(r"[^\s*>\x00-\x1f\x7f]{1,255}")
+_ID = re.compile(r"[^\s*>\x00-\x1f\x7f-\x9f]{1,255}")
 _ABSENT = {
     "concurrency": "concurrency limits",
     "debounce": "debounce",

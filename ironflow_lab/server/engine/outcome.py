@@ -42,6 +42,13 @@ class Renewed(msgspec.Struct, frozen=True):
     worker_id: str
 
 
+class Beat(msgspec.Struct, frozen=True):
+    """A worker said which segments it has in hand, as run id and execution sequence, and so which not."""
+
+    worker_id: str
+    segments: frozenset[tuple[str, int]]
+
+
 class Freed(msgspec.Struct, frozen=True):
     """A segment ended or was taken away; `revoked` means its worker should be told to stop."""
 
@@ -58,7 +65,7 @@ class Held(msgspec.Struct, frozen=True):
     held: bool
 
 
-Wake = Runnable | Ended | Leased | Renewed | Freed | Held
+Wake = Runnable | Ended | Leased | Renewed | Beat | Freed | Held
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ironflow_lab.models.events import RunResult
@@ -30,15 +31,11 @@ class Desk(Protocol):
 class Parked(Protocol):
     """A claim that may have to wait.
 
-    Law: it is answered exactly once, by jobs or, after `withdraw`, by an empty batch.
+    Law: it is answered exactly once; after the wait has ended, no run is claimed for it any more.
     """
 
-    async def jobs(self, timeout: float) -> Any:
-        """Return the batch, waiting up to `timeout` seconds; an empty batch when there was none."""
-        ...
-
-    async def withdraw(self) -> Any:
-        """Stop waiting and return the batch that may have been claimed meanwhile."""
+    async def jobs(self, timeout: float, *, unless: Iterable[Any]) -> Any:
+        """Return the batch, or an empty one after `timeout` seconds or once a future of `unless` is done."""
         ...
 
 

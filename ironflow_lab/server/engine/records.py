@@ -21,8 +21,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         """Return the wait after attempt `attempt` failed; a handler's own wish is capped too."""
         if asked_ms is not None:
             return min(max(asked_ms, 0), self.max_delay_ms)
-        # The exponent is bounded so that a long-lived run cannot overflow the float.
-        grown = self.initial_delay_ms * self.backoff_factor ** min(attempt - 1, 64)
+        try:
+            grown = self.initial_delay_ms * self.backoff_factor ** (attempt - 1)
+        except OverflowError:
+            return self.max_delay_ms
         return int(min(grown, self.max_delay_ms))
 
 

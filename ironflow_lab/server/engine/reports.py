@@ -17,9 +17,11 @@ from ironflow_lab.server.engine.outcome import Ended, Freed, Outcome, Renewed, R
 from ironflow_lab.server.engine.records import RunState
 from ironflow_lab.server.engine.writes import later, run_write
 from ironflow_lab.wire import codec
+from ironflow_lab.wire.stepid import step_name
 
 MOST_STEPS = 500
 _NULL = b"null"
+_LONGEST = 2**63 - 1
 
 
 def report(run: RunState | None, command: Report, now: int, ids: Ids) -> Outcome:
@@ -31,7 +33,9 @@ def report(run: RunState | None, command: Report, now: int, ids: Ids) -> Outcome
     at = later(held, now)
     steps = _step_writes(held, update, at, ids)
     if update.status == "progress":
-        return Outcome(WorkerStatus(status="ok"), steps, (Renewed(held.id, held.execution_seq, held.worker_id),))
+        touched = (Write("touch_run", {"id": held.id, "now": at}),) if steps else ()
+        renewed = Renewed(held.id, held.execution_seq, held.worker_id)
+        return Outcome(WorkerStatus(status="ok"), (*steps, *touched), (renewed,))
     writes, wakes = _ended_segment(held, update, at, ids)
     freed = Freed(held.id, held.execution_seq, held.worker_id)
     return Outcome(WorkerStatus(status="ok"), (*steps, *writes), (freed, *wakes))
@@ -93,7 +97,7 @@ def _yielded(
     if not isinstance(wanted.until, int):
         raise InvalidArgumentError("a sleep needs `until`, an RFC 3339 time")
     over = wanted.until <= at
-    step = _step(run, wanted.step_id, _name_of(wanted.step_id), update.step_offset + len(update.steps), at, ids)
+    step = _step(run, wanted.step_id, step_name(wanted.step_id), update.step_offset + len(update.steps), at, ids)
     step.update(type="sleep", status="completed" if over else "sleeping", sleep_until=int(wanted.until), started_at=at)
     if over:
         step.update(output=_NULL, ended_at=at, duration_ms=0)
@@ -128,7 +132,7 @@ def _result(run: RunState, result: StepResult, sequence: int, at: int, ids: Ids)
         status=result.status,
         started_at=_instant(result.started_at, at),
         ended_at=_instant(result.ended_at, at),
-        duration_ms=max(result.duration_ms or 0, 0),
+        duration_ms=min(max(result.duration_ms or 0, 0), _LONGEST),
     )
     if result.status == "completed":
         step["output"] = _NULL if result.output is msgspec.UNSET else codec.encode(result.output)
@@ -179,24 +183,6 @@ def _instant(value: Any, otherwise: int) -> int:
         return int(parse_instant(value))
     except ValueError as error:
         raise InvalidArgumentError(f"a step's time cannot be read: {error}") from None
-
-
-def _name_of(step_id: str) -> str:
-    """Return the user's name in `{scope}:{escaped name}:{n}`: the official yields carry no step name."""
-    parts, current, index = [], "", 0
-    while index < len(step_id):
-        character = step_id[index]
-        if character == "\\" and index + 1 < len(step_id):
-            current += step_id[index + 1]
-            index += 2
-            continue
-        if character == ":":
-            parts.append(current)
-            current = ""
-        else:
-            current += character
-        index += 1
-    return parts[-1] if parts else step_id
 
 
 def _executed(run: RunState, at: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -11,13 +10,14 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from ironflow_lab.clock import Clock
-from ironflow_lab.errors import ApiError, InternalError, NotFoundError, PermissionDeniedError
+from ironflow_lab.errors import ApiError, InternalError, InvalidArgumentError, NotFoundError, PermissionDeniedError
 from ironflow_lab.models.instant import format_instant
 from ironflow_lab.models.runs import TERMINAL
 from ironflow_lab.models.server import Capabilities, Health, Ready
 from ironflow_lab.server.engine.ports import Reads
-from ironflow_lab.server.protocol.connect import Connect, read
+from ironflow_lab.server.protocol.connect import Connect
 from ironflow_lab.server.protocol.exchange import Disconnected, Exchange, Receive, Scope, Send, first
+from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.wire import codec, discovery
@@ -61,8 +61,6 @@ class App:
             return
         except ApiError as error:
             await exchange.refuse(error)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             # The edge of the process: a client gets a classified answer, the log the traceback.
             log.exception("%s %s failed", exchange.method, exchange.path)
@@ -83,7 +81,8 @@ class App:
 
     async def _discover(self, exchange: Exchange) -> None:
         answer: Any
-        match (exchange.method, exchange.path):
+        # A probe may ask for the head alone; the body is then left out below us.
+        match ("GET" if exchange.method == "HEAD" else exchange.method, exchange.path):
             case ("GET", "/health"):
                 now = format_instant(self._clock.now())
                 answer = Health(status="ok", timestamp=now, version=self._version, instance=self._token)
@@ -98,12 +97,14 @@ class App:
     async def _wait(self, exchange: Exchange) -> None:
         exchange.require_json()
         message: RunsWaitRequest = read(await exchange.body(), RunsWaitRequest)
+        if message.timeout_ms < 0:
+            raise InvalidArgumentError("timeout_ms must not be negative")
         env = exchange.env
         wait = self._waiting.until_ended(
             message.run_ids,
             lambda ids: self._stopped(env, ids),
             terminal_only=False,
-            timeout=max(message.timeout_ms, 0) / 1000,
+            timeout=message.timeout_ms / 1000,
         )
         await first(wait, exchange.gone())
         results = await self._reads.results(env, message.run_ids)

@@ -12,6 +12,7 @@ from ironflow_lab.models import events, functions, runs
 from ironflow_lab.server.engine.commands import CancelRun, EmitEvent, RegisterFunction
 from ironflow_lab.server.engine.ports import Desk, Reads
 from ironflow_lab.server.protocol.exchange import Exchange, first
+from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.wire import codec
 from ironflow_lab.wire.connect import SERVICE
@@ -19,7 +20,6 @@ from ironflow_lab.wire.connect import SERVICE
 Handler = Callable[[Exchange, Any], Awaitable[Any]]
 
 SYNC_TIMEOUT_MS = 30_000
-_NO_MESSAGE = b"{}"
 
 
 class Connect:
@@ -103,61 +103,6 @@ class Connect:
 
     async def _health(self, exchange: Exchange, message: dict[str, Any]) -> Any:
         return {"status": "healthy"}
-
-
-def read(body: bytes, kind: type[Any]) -> Any:
-    """Return the message; raises `InvalidArgumentError` for malformed JSON or a wrong type.
-
-    Both spellings of a field are read (rpc.md section 2, rule 1).
-    """
-    try:
-        if kind is dict:
-            return codec.decode(body or _NO_MESSAGE, dict)
-        return codec.decode(_camel(body or _NO_MESSAGE, kind), kind)
-    except msgspec.ValidationError as error:
-        raise InvalidArgumentError(f"the message is not a {kind.__name__}: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"the body is not JSON: {error}") from None
-
-
-def _camel(body: bytes, kind: type[Any]) -> bytes:
-    """Return the body with the top-level snake_case spellings of this message's fields made camelCase."""
-    if b"_" not in body:
-        return body
-    spelled = {
-        field.name: field.encode_name for field in msgspec.structs.fields(kind) if field.name != field.encode_name
-    }
-    if not any(b'"' + name.encode() + b'"' in body for name in _all_snake(kind)):
-        return body
-    given = msgspec.json.decode(body)
-    if not isinstance(given, dict):
-        return body
-    return msgspec.json.encode({spelled.get(name, name): _nested(kind, name, value) for name, value in given.items()})
-
-
-def _all_snake(kind: type[Any]) -> set[str]:
-    nested = _NESTED.get(kind, {})
-    kinds = (kind, *nested.values())
-    return {field.name for one in kinds for field in msgspec.structs.fields(one) if "_" in field.name}
-
-
-_NESTED: dict[type[Any], dict[str, type[Any]]] = {
-    functions.RegisterFunctionRequest: {
-        "retry": functions.RetryConfig,
-        "concurrency": functions.ConcurrencyConfig,
-        "triggers": functions.Trigger,
-    }
-}
-
-
-def _nested(kind: type[Any], name: str, value: Any) -> Any:
-    inner = _NESTED.get(kind, {}).get(name)
-    if inner is None:
-        return value
-    spelled = {field.name: field.encode_name for field in msgspec.structs.fields(inner)}
-    if isinstance(value, dict):
-        return {spelled.get(key, key): item for key, item in value.items()}
-    return value
 
 
 def _event(env: str, message: events.TriggerRequest | events.TriggerSyncRequest) -> EmitEvent:

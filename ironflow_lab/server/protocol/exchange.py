@@ -17,20 +17,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 LARGEST_BODY = 8 * 1024 * 1024
+_LONGEST_MESSAGE = 2_000
 _ENVIRONMENTS = ("", "default", "env_default", "current")
 ENVIRONMENT = "env_default"
 _JSON = (b"content-type", b"application/json")
-
-
-class PayloadTooLarge(InvalidArgumentError):
-    """The body is over the limit; answered with 413."""
-
-
-class UnsupportedMedia(InvalidArgumentError):
-    """The body is not in a form this server reads; answered with 415."""
-
-
-_STATUS_OF: dict[type[ApiError], int] = {PayloadTooLarge: 413, UnsupportedMedia: 415}
 
 
 class Exchange:
@@ -38,8 +28,10 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
+        self._answering = False
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        # As it was sent: an escaped slash in a worker's id is no separator.
+        self.path: str = scope["raw_path"].decode("latin-1")
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
@@ -84,19 +76,22 @@ class Exchange:
         """Send a whole answer; a body is JSON."""
         length = (b"content-length", str(len(body)).encode())
         given = (_JSON, length, *headers) if body else (length, *headers)
+        self._answering = True
         await self._send({"type": "http.response.start", "status": status, "headers": list(given)})
         await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(self, error: ApiError) -> None:
-        """Send an error in the shape every client reads."""
-        # Close rather than read on: what is left of an oversized body is of no use.
-        close = ((b"connection", b"close"),) if isinstance(error, PayloadTooLarge) else ()
-        status = _STATUS_OF.get(type(error)) or problem.STATUS.get(error.code, 409)
-        await self.answer(status, problem.body(error.code, error.message), close)
+        """Send an error in the shape every client reads; an answer that has begun is only ended."""
+        if self._answering:
+            return
+        status = error.status or problem.STATUS.get(error.code, 409)
+        # Names in the message are the client's own, and as long as it made them.
+        await self.answer(status, problem.body(error.code, error.message[:_LONGEST_MESSAGE]))
 
     async def begin_lines(self) -> None:
         """Start an answer of JSON lines that stays open."""
         headers = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
+        self._answering = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def line(self, line: bytes) -> None:
@@ -114,14 +109,14 @@ class Exchange:
         """
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise UnsupportedMedia(f"send Content-Type: application/json; {kind or 'no type'!r} is not read here")
+            raise _unsupported(f"send Content-Type: application/json; {kind or 'no type'!r} is not read here")
 
     def _unpacked(self, body: bytes) -> bytes:
         packing = self.headers.get("content-encoding", "identity").strip().lower()
         if packing in ("identity", ""):
             return body
         if packing != "gzip":
-            raise UnsupportedMedia(f"Content-Encoding {packing!r} is not read here; send gzip or none")
+            raise _unsupported(f"Content-Encoding {packing!r} is not read here; send gzip or none")
         unpacker = zlib.decompressobj(wbits=31)
         try:
             plain = unpacker.decompress(body, LARGEST_BODY + 1)
@@ -129,8 +124,8 @@ class Exchange:
             raise InvalidArgumentError(f"the gzip body cannot be unpacked ({error})") from None
         if len(plain) > LARGEST_BODY:
             raise _too_large()
-        if not unpacker.eof:
-            raise InvalidArgumentError("the gzip body is cut off")
+        if not unpacker.eof or unpacker.unused_data:
+            raise InvalidArgumentError("the gzip body is cut off, or something follows it; send one whole gzip member")
         return plain
 
 
@@ -138,15 +133,25 @@ class Disconnected(Exception):
     """The client left before its request was whole."""
 
 
-async def first(*waits: Awaitable[Any]) -> None:
-    """Return when any of the waits is over; the others are cancelled."""
+async def first(*waits: Awaitable[Any], timeout: float | None = None) -> None:
+    """Return when any of the waits is over, or after `timeout` seconds; the others are cancelled.
+
+    Raises what a wait that is over raised.
+    """
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         for task in tasks:
             task.cancel()
 
 
-def _too_large() -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body is larger than {LARGEST_BODY // 1024 // 1024} MiB; send less at once")
+def _too_large() -> InvalidArgumentError:
+    limit = f"{LARGEST_BODY // 1024 // 1024} MiB"
+    return InvalidArgumentError(f"the body is larger than {limit}; send less at once", status=413)
+
+
+def _unsupported(message: str) -> InvalidArgumentError:
+    return InvalidArgumentError(message, status=415)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Wake
+from ironflow_lab.server.protocol.exchange import first
 
 
 class _Waiter:
@@ -24,9 +25,10 @@ class _Waiter:
 
 
 class Waiting:
-    """Hears the wakes of every commit, on the event loop."""
+    """Hears the wakes of every commit, on the event loop; `closing` ends every wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, closing: asyncio.Event) -> None:
+        self._closing = closing
         self._runs: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._leases: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
 
@@ -52,7 +54,7 @@ class Waiting:
         terminal_only: bool,
         timeout: float,
     ) -> None:
-        """Return when all runs have ended, or after `timeout` seconds.
+        """Return when all runs have ended, after `timeout` seconds, or when the server closes.
 
         The wait is entered first and `settled` reads the rows afterwards, so an end between the two
         is never missed.
@@ -64,10 +66,7 @@ class Waiting:
             for run_id in await settled(run_ids):
                 waiter.settle(run_id)
             if waiter.pending:
-                async with asyncio.timeout(timeout):
-                    await waiter.done.wait()
-        except TimeoutError:
-            return
+                await first(waiter.done.wait(), self._closing.wait(), timeout=timeout)
         finally:
             for run_id in run_ids:
                 self._leave(run_id, waiter)

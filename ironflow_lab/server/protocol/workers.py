@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ironflow_lab.clock import SECOND
-from ironflow_lab.errors import InvalidArgumentError, NotFoundError
+from ironflow_lab.errors import ApiError, InvalidArgumentError, NotFoundError
 from ironflow_lab.models.workers import Fence, HeartbeatRequest, JobBatch, JobUpdate, RegisterRequest
 from ironflow_lab.server.engine.commands import (
     Ack,
@@ -25,11 +26,13 @@ from ironflow_lab.server.engine.commands import (
     run_of_job,
 )
 from ironflow_lab.server.engine.ports import Desk
-from ironflow_lab.server.protocol.connect import read
 from ironflow_lab.server.protocol.exchange import Exchange, first
+from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.wire import codec
 from ironflow_lab.wire.rest import LONGEST_POLL, WORKERS
+
+log = logging.getLogger("ironflow_lab.server")
 
 Route = Callable[[Exchange, str, str], Awaitable[None]]
 
@@ -98,22 +101,21 @@ class Workers:
         await exchange.answer(204, b"", headers)
 
     async def _claimed(self, exchange: Exchange, claim: Claim, held: int) -> JobBatch:
-        if not held:
-            batch: JobBatch = await self._desk.submit(claim)
-            return batch
         parked = self._desk.park(claim)
         gone = asyncio.ensure_future(exchange.gone())
-        wait = asyncio.ensure_future(parked.jobs(float(held)))
+        closing = asyncio.ensure_future(self._closing.wait())
         try:
-            await first(asyncio.shield(wait), asyncio.shield(gone), self._closing.wait())
-            batch = wait.result() if wait.done() else await parked.withdraw()
-            if gone.done() and batch.jobs:
-                await self._take_back(claim, batch)
-                return JobBatch()
+            batch: JobBatch = await parked.jobs(float(held), unless=(gone, closing))
+            if batch.jobs:
+                # A connection lost in this very turn of the loop shows in the next.
+                await asyncio.sleep(0)
+                if gone.done():
+                    await self._take_back(claim, batch)
+                    return JobBatch()
             return batch
         finally:
             gone.cancel()
-            wait.cancel()
+            closing.cancel()
 
     async def _take_back(self, claim: Claim, batch: JobBatch) -> None:
         fences = tuple(
@@ -135,23 +137,34 @@ class Workers:
         """Hold the worker's leases while this answer is open; queue its runs again once it is not."""
         instance, env = exchange.query.get("instance", ""), exchange.env
         await exchange.body()
-        await self._desk.submit(Hold(env=env, worker_id=worker_id, instance_id=instance))
-        holder = (worker_id, instance)
-        self._holds[holder] += 1
+        # Joined before the hold: a take-over that follows at once is heard.
         lines = self._waiting.join(worker_id)
         try:
-            await exchange.begin_lines()
-            await exchange.line(b'{"type":"held"}')
-            await first(self._send_lines(exchange, lines), exchange.gone(), self._closing.wait())
-            await exchange.end_lines()
+            await self._desk.submit(Hold(env=env, worker_id=worker_id, instance_id=instance))
+            self._holds[worker_id, instance] += 1
+            try:
+                await exchange.begin_lines()
+                await exchange.line(b'{"type":"held"}')
+                await first(self._send_lines(exchange, lines), exchange.gone(), self._closing.wait())
+                await exchange.end_lines()
+            finally:
+                self._holds[worker_id, instance] -= 1
+                await self._let_go(Release(env=env, worker_id=worker_id, instance_id=instance))
         finally:
             self._waiting.leave(worker_id, lines)
-            self._holds[holder] -= 1
-            # A server that is leaving says nothing of its workers: they will find its successor.
-            if self._holds[holder] == 0:
-                del self._holds[holder]
-                if not self._closing.is_set():
-                    await self._desk.submit(Release(env=env, worker_id=worker_id, instance_id=instance))
+
+    async def _let_go(self, release: Release) -> None:
+        """Release unless another connection of the same instance holds; never give up, or its runs would hang."""
+        holder = (release.worker_id, release.instance_id)
+        # A server that is leaving says nothing of its workers: they will find its successor.
+        while not self._holds[holder] and not self._closing.is_set():
+            try:
+                await self._desk.submit(release)
+                break
+            except ApiError as error:
+                log.error("the runs of worker %s could not be queued again yet: %s", release.worker_id, error)
+                await first(self._closing.wait(), timeout=1.0)
+        self._holds += Counter()
 
     async def _send_lines(self, exchange: Exchange, lines: asyncio.Queue[bytes | None]) -> None:
         while (line := await lines.get()) is not None:

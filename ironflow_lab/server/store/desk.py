@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,16 @@ class ParkedClaim:
     def __init__(self, writer: Writer, future: asyncio.Future[JobBatch]) -> None:
         self._writer, self._future = writer, future
 
-    async def jobs(self, timeout: float) -> JobBatch:
-        """Return the batch, waiting up to `timeout` seconds; an empty batch when there was none."""
-        done, _ = await asyncio.wait({self._future}, timeout=timeout)
-        return self._future.result() if done else await self.withdraw()
-
-    async def withdraw(self) -> JobBatch:
-        """Stop waiting and return the batch that may have been claimed meanwhile."""
-        if not self._future.done():
-            self._writer.put(Withdrawal(self._future))
-        # Shielded: a caller that is cancelled here would otherwise lose jobs already claimed for it.
-        return await asyncio.shield(self._future)
+    async def jobs(self, timeout: float, *, unless: Iterable[asyncio.Future[Any]]) -> JobBatch:
+        """Return the batch, or an empty one after `timeout` seconds or once a future of `unless` is done."""
+        try:
+            ends = {self._future, *unless}
+            await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not self._future.done():
+                self._writer.put(Withdrawal(self._future))
+        # Jobs may have been claimed up to the moment the writer sees the withdrawal.
+        return await self._future
 
 
 class Desk:

@@ -12,7 +12,7 @@ from ironflow_lab.models.events import TriggerResponse
 from ironflow_lab.models.functions import RegisterFunctionRequest
 from ironflow_lab.models.workers import CompletedStep
 from ironflow_lab.server.engine import commands
-from ironflow_lab.server.engine.claims import ClaimState, WorkerRuns
+from ironflow_lab.server.engine.claims import MOST_JOBS, ClaimState, WorkerRuns
 from ironflow_lab.server.engine.commands import run_of_job
 from ironflow_lab.server.engine.events import EmitState
 from ironflow_lab.server.engine.records import (
@@ -88,11 +88,12 @@ def _claim(db: sqlite3.Connection, command: commands.Claim, now: int) -> ClaimSt
     if worker is None:
         return ClaimState()
     rows = []
+    most = min(command.available, MOST_JOBS)
     for function_id in worker.function_ids:
-        found = {"env": command.env, "function_id": function_id, "limit": command.available}
+        found = {"env": command.env, "function_id": function_id, "limit": most}
         rows += db.execute(_SQL["queue"], found).fetchall()
     runs = sorted((_run_of(row) for row in rows), key=lambda run: (run.updated_at, run.id))
-    return ClaimState(worker=worker, queued=tuple(_queued(db, run) for run in runs[: command.available]))
+    return ClaimState(worker=worker, queued=tuple(_queued(db, run) for run in runs[:most]))
 
 
 def _queued(db: sqlite3.Connection, run: RunState) -> QueuedRun:
@@ -110,6 +111,10 @@ def _queued(db: sqlite3.Connection, run: RunState) -> QueuedRun:
 def _unclaim(db: sqlite3.Connection, command: commands.Unclaim, now: int) -> tuple[RunState, ...]:
     found = (_run(db, fence.run_id) for fence in command.fences)
     return tuple(run for run in found if run is not None)
+
+
+def _running(db: sqlite3.Connection, command: commands.Restart, now: int) -> tuple[RunState, ...]:
+    return tuple(_run_of(row) for row in db.execute(_SQL["running"]).fetchall())
 
 
 def _due(db: sqlite3.Connection, command: commands.WakeDue, now: int) -> tuple[RunState, ...]:
@@ -164,6 +169,7 @@ _LOADS: dict[type, Callable[[sqlite3.Connection, Any, int], Any]] = {
     commands.Unclaim: _unclaim,
     commands.Ack: lambda db, command, now: _run(db, command.fence.run_id),
     commands.Report: lambda db, command, now: _run(db, run_of_job(command.job_id)[0]),
+    commands.Restart: _running,
     commands.WakeDue: _due,
     commands.Lapse: lambda db, command, now: _run(db, command.run_id),
 }

@@ -194,6 +194,7 @@ def _run_of(row: tuple[Any, ...]) -> Run:
         claimed_by=row[4] if row[18] else "",
         claimed_at=Instant(row[18]),
         timeout_at=Instant(row[18] + remaining if row[18] else 0),
+        pause_reason=_reason(status=row[8], due_step=row[22]),
         cancellation_cause=row[19],
         **_payload("input", row[5]),
         **_payload("output", row[6]),
@@ -220,6 +221,13 @@ def _step_of(row: tuple[Any, ...]) -> Step:
         updated_at=Instant(row[15]),
         **_payload("output", row[6]),
     )
+
+
+def _reason(*, status: str, due_step: str) -> str:
+    """Return why a run does not go on by itself (engine.md section 4.1); empty for a retry's delay."""
+    if status == "paused":
+        return "retries_exhausted"
+    return "sleep" if status == "waiting" and due_step else ""
 
 
 def _payload(name: str, value: bytes | None) -> dict[str, Any]:

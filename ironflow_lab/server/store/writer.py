@@ -18,9 +18,9 @@ from typing import Any
 from ironflow_lab.clock import MILLISECOND, SECOND, Clock, Ids
 from ironflow_lab.errors import ApiError, FailedPreconditionError, InternalError, UnavailableError
 from ironflow_lab.models.workers import JobBatch
-from ironflow_lab.server.engine.commands import Command, WakeDue
+from ironflow_lab.server.engine.commands import Claim, Command, Restart, WakeDue
 from ironflow_lab.server.engine.decide import decide
-from ironflow_lab.server.engine.outcome import Runnable, Wake, Write
+from ironflow_lab.server.engine.outcome import Held, Runnable, Wake, Write
 from ironflow_lab.server.store import database, queries
 from ironflow_lab.server.store.leases import Leases
 from ironflow_lab.server.store.loads import load
@@ -33,6 +33,10 @@ _LARGEST_BATCH = 256
 _EMPTY = JobBatch()
 # How long a worker of ours has, after the server's restart, to open its lease connection again.
 RECONNECT_NS = 5 * SECOND
+# How long timers rest after one could not be stored: a full disk does not get better by asking.
+_REST_NS = SECOND
+# The wall clock may jump and the machine may sleep: deadlines are looked at this often at least.
+_LONGEST_NAP = 10.0
 
 
 class Ticket:
@@ -59,12 +63,16 @@ Deliver = Callable[[list[tuple[Any, Any]], list[Wake]], None]
 
 
 class _Batch:
+    """What one transaction decides: `lost` is why nothing of it will be on disk."""
+
     def __init__(self) -> None:
         self.answers: list[tuple[Any, Any]] = []
         self.wakes: list[Wake] = []
-        self.parked: list[Ticket] = []
-        self.served: list[Any] = []
+        self.parked: dict[Any, Ticket] = {}
+        self.served: dict[Any, Any] = {}
+        self.withdrawn: set[Any] = set()
         self.open = False
+        self.lost: ApiError | None = None
 
 
 class Writer:
@@ -78,6 +86,7 @@ class Writer:
         self._inbox: queue.SimpleQueue[Ticket | Withdrawal | None] = queue.SimpleQueue()
         self._parked: dict[Any, Ticket] = {}
         self._next_due: int | None = None
+        self._resting_until = 0
         self._thread = threading.Thread(target=self._run, name="ironflow-writer", daemon=True)
 
     def start(self) -> None:
@@ -96,20 +105,21 @@ class Writer:
         self._db.close()
 
     def _restore(self) -> None:
+        self._work([Ticket(Restart(), None)])
         now = self._clock.now()
-        for run_id, sequence, worker_id, timeout_ms, executed, _, instance in self._db.execute(_LOADS["all_running"]):
+        for run_id, sequence, worker_id, timeout_ms, executed, instance in self._db.execute(_LOADS["all_running"]):
             lease = RECONNECT_NS if instance else self._lease_ns
             left = max(timeout_ms * MILLISECOND - executed, 1)
             self._leases.restore(run_id, sequence, worker_id, now + lease, now + left)
         self._look_at_timers()
 
     def _run(self) -> None:
-        while True:
+        going = True
+        while going:
             items = self._next_items()
-            if None in items:
-                self._work([item for item in items if item is not None])
-                return
+            going = None not in items
             self._work([item for item in items if item is not None])
+        self._turn_away()
 
     def _next_items(self) -> list[Ticket | Withdrawal | None]:
         try:
@@ -128,25 +138,40 @@ class Writer:
         deadlines = [at for at in (self._next_due, self._leases.next_deadline()) if at is not None]
         if not deadlines:
             return None
-        return max((min(deadlines) - self._clock.now()) / SECOND, 0.0)
+        left = max(*deadlines, self._resting_until) if self._resting_until > min(deadlines) else min(deadlines)
+        return min(max((left - self._clock.now()) / SECOND, 0.0), _LONGEST_NAP)
 
     def _work(self, items: list[Ticket | Withdrawal]) -> None:
         batch = _Batch()
+        try:
+            self._decide_all(batch, items)
+            if self._commit(batch):
+                self._settle(batch)
+            else:
+                self._refuse(batch)
+        except Exception:
+            # The thread's last edge: whoever waits must hear, and the next batch finds no open transaction.
+            log.exception("the writer failed on a batch of %s", len(items))
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            fault = InternalError("the server's writer failed; its log says more")
+            self._deliver([(item.token, fault) for item in items if isinstance(item, Ticket)], [])
+
+    def _decide_all(self, batch: _Batch, items: list[Ticket | Withdrawal]) -> None:
         for command in self._timers():
             self._one(batch, Ticket(command, None))
         for item in items:
             if isinstance(item, Withdrawal):
-                self._withdraw(batch, item)
+                self._withdraw(batch, item.token)
             else:
                 self._one(batch, item)
-        if any(isinstance(wake, Runnable) for wake in batch.wakes):
+        if self._parked or batch.parked:
             self._serve_parked(batch)
-        if batch.open and not self._commit(batch):
-            return
-        self._settle(batch)
 
     def _timers(self) -> list[Command]:
         now = self._clock.now()
+        if now < self._resting_until:
+            return []
         due: list[Command] = list(self._leases.lapsed(now))
         if self._next_due is not None and self._next_due <= now:
             due.append(WakeDue())
@@ -157,14 +182,18 @@ class Writer:
             answer, wakes = self._decide(batch, ticket.command)
         except ApiError as error:
             batch.answers.append((ticket.token, error))
+            if ticket.token is None:
+                self._rest()
             return
         if ticket.parks and answer == _EMPTY:
-            batch.parked.append(ticket)
+            batch.parked[ticket.token] = ticket
             return
         batch.answers.append((ticket.token, answer))
         batch.wakes += wakes
 
     def _decide(self, batch: _Batch, command: Command) -> tuple[Any, tuple[Wake, ...]]:
+        if batch.lost is not None:
+            raise batch.lost
         now = self._clock.now()
         try:
             outcome = decide(load(self._db, command, now), command, now, self._ids)
@@ -174,7 +203,7 @@ class Writer:
         except sqlite3.Error as error:
             raise _storage_error(error) from error
         except Exception as error:
-            # The thread's edge: a fault in one command must not end the server for all others.
+            # A fault in one command must not end the server for all others.
             log.exception("a command failed: %r", type(command).__name__)
             raise InternalError(f"the server could not decide {type(command).__name__}; see its log") from error
         return outcome.answer, outcome.wakes
@@ -189,64 +218,99 @@ class Writer:
         try:
             for write in writes:
                 self._db.execute(_WRITES[write.query], write.parameters)
-        except BaseException:
+            self._db.execute("RELEASE command")
+        except Exception as error:
+            self._undo(batch, error)
+            raise
+
+    def _undo(self, batch: _Batch, cause: Exception) -> None:
+        try:
             self._db.execute("ROLLBACK TO command")
             self._db.execute("RELEASE command")
-            raise
-        self._db.execute("RELEASE command")
+        except sqlite3.Error:
+            # A full disk makes SQLite roll the whole transaction back, the commands before this one included.
+            batch.lost = _storage_error(cause)
 
     def _serve_parked(self, batch: _Batch) -> None:
-        for ticket in (*self._parked.values(), *batch.parked):
-            if ticket.token in batch.served:
+        gone = {wake.worker_id for wake in batch.wakes if isinstance(wake, Held) and not wake.held}
+        runnable = any(isinstance(wake, Runnable) for wake in batch.wakes)
+        if not runnable and not gone:
+            return
+        for token, ticket in (self._parked | batch.parked).items():
+            if isinstance(ticket.command, Claim) and ticket.command.worker_id in gone:
+                # It was asked by a process that has been replaced or has left.
+                batch.withdrawn.add(token)
+            if token in batch.withdrawn:
                 continue
             try:
                 answer, wakes = self._decide(batch, ticket.command)
             except ApiError as error:
                 answer, wakes = error, ()
             if answer != _EMPTY:
-                batch.answers.append((ticket.token, answer))
-                batch.served.append(ticket.token)
+                batch.served[token] = answer
                 batch.wakes += wakes
 
-    def _withdraw(self, batch: _Batch, item: Withdrawal) -> None:
-        waiting = item.token in self._parked or any(ticket.token is item.token for ticket in batch.parked)
-        if waiting:
-            batch.answers.append((item.token, _EMPTY))
-            batch.served.append(item.token)
+    def _withdraw(self, batch: _Batch, token: Any) -> None:
+        if token in self._parked or token in batch.parked:
+            batch.withdrawn.add(token)
 
     def _commit(self, batch: _Batch) -> bool:
-        try:
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            log.error("a commit failed: %s", error)
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            refusal = _storage_error(error)
-            # Nothing of this batch is on disk: whoever asked is told so, and claims stay parked.
-            answers = [(token, refusal) for token, _ in batch.answers if token not in self._parked]
-            self._deliver(answers + [(ticket.token, refusal) for ticket in batch.parked], [])
-            return False
-        return True
+        if batch.open and batch.lost is None:
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                batch.lost = _storage_error(error)
+        if batch.lost is None:
+            return True
+        log.error("nothing of a transaction was stored: %s", batch.lost)
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        return False
+
+    def _refuse(self, batch: _Batch) -> None:
+        """Tell whoever asked that nothing is on disk; claims that were parked before stay parked."""
+        self._rest()
+        answers: dict[Any, Any] = dict.fromkeys((*(token for token, _ in batch.answers), *batch.parked), batch.lost)
+        answers |= dict.fromkeys(batch.withdrawn, _EMPTY)
+        for token in batch.withdrawn:
+            self._parked.pop(token, None)
+        self._tell(list(answers.items()), [])
 
     def _settle(self, batch: _Batch) -> None:
         now = self._clock.now()
         for wake in batch.wakes:
             self._leases.apply(wake, now)
-        for ticket in batch.parked:
-            self._parked[ticket.token] = ticket
-        for token in batch.served:
+        self._parked |= batch.parked
+        answers = [*batch.answers, *batch.served.items(), *((token, _EMPTY) for token in batch.withdrawn)]
+        for token in (*batch.served, *batch.withdrawn):
             self._parked.pop(token, None)
+        self._tell(answers, batch.wakes)
         if batch.open:
             self._look_at_timers()
-        self._deliver([answer for answer in batch.answers if answer[0] is not None], batch.wakes)
+
+    def _tell(self, answers: list[tuple[Any, Any]], wakes: list[Wake]) -> None:
+        given = [answer for answer in answers if answer[0] is not None]
+        if given or wakes:
+            self._deliver(given, wakes)
+
+    def _turn_away(self) -> None:
+        answers: list[tuple[Any, Any]] = [(token, _EMPTY) for token in self._parked]
+        while not self._inbox.empty():
+            item = self._inbox.get_nowait()
+            if isinstance(item, Ticket):
+                answers.append((item.token, UnavailableError("the server is closing; try again once it is back")))
+        self._tell(answers, [])
+
+    def _rest(self) -> None:
+        self._resting_until = self._clock.now() + _REST_NS
 
     def _look_at_timers(self) -> None:
         (self._next_due,) = self._db.execute(_LOADS["next_due"]).fetchone()
 
 
-def _storage_error(error: sqlite3.Error) -> ApiError:
+def _storage_error(error: Exception) -> ApiError:
     if "full" in str(error):
-        return FailedPreconditionError(f"the disk is full ({error}); free space, then try again")
+        return FailedPreconditionError(f"the disk is full ({error}); free space, then try again", status=507)
     if isinstance(error, sqlite3.OperationalError):
         return UnavailableError(f"the change could not be stored ({error}); try again", retryable=True)
     return InternalError(f"the change could not be stored ({error})")

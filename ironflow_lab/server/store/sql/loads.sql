@@ -32,6 +32,11 @@ SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, exec
     worker_id, created_at, updated_at, started_at, claimed_at, due_step
 FROM runs WHERE worker_id = :worker_id AND status = 'running' AND env = :env;
 
+-- name: running
+SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
+    worker_id, created_at, updated_at, started_at, claimed_at, due_step
+FROM runs WHERE status = 'running';
+
 -- name: due
 SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
     worker_id, created_at, updated_at, started_at, claimed_at, due_step
@@ -41,7 +46,7 @@ FROM runs WHERE due_at IS NOT NULL AND due_at <= :now ORDER BY due_at LIMIT :lim
 SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL;
 
 -- name: all_running
-SELECT r.id, r.execution_seq, r.worker_id, r.timeout_ms, r.executed_ns, r.claimed_at, coalesce(w.instance_id, '')
+SELECT r.id, r.execution_seq, r.worker_id, r.timeout_ms, r.executed_ns, coalesce(w.instance_id, '')
 FROM runs r LEFT JOIN workers w ON w.env = r.env AND w.id = r.worker_id
 WHERE r.status = 'running';
 

@@ -3,7 +3,8 @@
 -- name: run_columns
 SELECT r.id, r.function_id, r.event_id, e.name, r.worker_id, e.data, r.output, r.error, r.status, r.attempt,
     r.max_attempts, r.started_at, r.ended_at, r.created_at, r.updated_at, r.function_version, r.env,
-    r.execution_seq, r.claimed_at, r.cancellation_cause, r.timeout_ms, r.executed_ns, r.seq
+    r.execution_seq, r.claimed_at, r.cancellation_cause, r.timeout_ms, r.executed_ns, r.due_step,
+    r.seq
 FROM runs r JOIN events e ON e.id = r.event_id
 
 -- name: run_count

@@ -32,6 +32,12 @@ UPDATE runs SET status = :status, executed_ns = :executed_ns, attempt = :attempt
     ended_at = :ended_at, cancellation_cause = :cause, updated_at = :now
 WHERE id = :id;
 
+-- name: touch_run
+UPDATE runs SET updated_at = :now WHERE id = :id;
+
+-- name: recount_run
+UPDATE runs SET executed_ns = :executed_ns, claimed_at = :now, updated_at = :now WHERE id = :id;
+
 -- name: save_step
 -- A step reported again keeps its row, its place and its birth.
 INSERT INTO steps (run_id, step_id, id, name, type, sequence, status, attempt, output, error, started_at, ended_at,

@@ -1,0 +1,77 @@
+"""Durable functions in notebook cells, their runs as DataFrames, and an embedded server.
+
+    import ironflow_lab as il
+
+    lab = il.start()                     # or il.connect("https://...")
+
+    @lab.function("process-order", on="order.placed")
+    async def process_order(ctx):
+        return await ctx.step.run("charge", charge, ctx.event.data)
+
+    lab.emit("order.placed", {"id": 1}).result
+
+Importing this loads nothing else; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+# The name type checkers know, without the cost of importing `typing`.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from ironflow_lab import errors
+    from ironflow_lab._version import __version__
+    from ironflow_lab.client import AsyncClient, Client
+    from ironflow_lab.errors import IronflowError, NonRetryableError, RetryAfterError
+    from ironflow_lab.lab.joining import connect, start, stop
+    from ironflow_lab.lab.lab import Lab
+    from ironflow_lab.lab.nesting import enable_nested_loop
+    from ironflow_lab.runtime.function import function
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "IronflowError",
+    "Lab",
+    "NonRetryableError",
+    "RetryAfterError",
+    "__version__",
+    "connect",
+    "enable_nested_loop",
+    "errors",
+    "function",
+    "start",
+    "stop",
+]
+
+_HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
+    "IronflowError": "errors",
+    "Lab": "lab.lab",
+    "NonRetryableError": "errors",
+    "RetryAfterError": "errors",
+    "__version__": "_version",
+    "connect": "lab.joining",
+    "enable_nested_loop": "lab.nesting",
+    "function": "runtime.function",
+    "start": "lab.joining",
+    "stop": "lab.joining",
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "errors":
+        return import_module("ironflow_lab.errors")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ironflow_lab' has no attribute {name!r}")
+    value = getattr(import_module(f"ironflow_lab.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Writes the code that is generated and committed; not in the wheel."""

@@ -1,0 +1,1 @@
+"""The awaited client, written by hand; `_sync` is generated from it."""

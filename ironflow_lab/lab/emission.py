@@ -1,0 +1,166 @@
+"""What was emitted: its events, the runs they started, and how those ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from ironflow_lab.errors import IronflowError, RunFailedError
+from ironflow_lab.frames.outcomes import Outcome, join, outcome_frame
+from ironflow_lab.frames.provenance import stamp
+from ironflow_lab.lab import progress, summary
+from ironflow_lab.lab.run import Run
+from ironflow_lab.lab.sending import Sent
+from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.waiting import is_settled, look
+from ironflow_lab.lab.watch import watch
+from ironflow_lab.models.runs import Run as Record
+from ironflow_lab.wire.duration import Duration
+
+
+class Emission:
+    """One event, or one a row of a frame, and the runs they started.
+
+    `sent` has one entry a row in the order of the rows, refusals included.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        event: str,
+        sent: Iterable[Sent],
+        *,
+        source: pd.DataFrame | None = None,
+    ) -> None:
+        self.event = event
+        self.sent = tuple(sorted(sent, key=lambda one: one.position))
+        self._session = session
+        self._source = source
+        self._known: dict[str, Record] = {}
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event; raises `IronflowError` when there are several."""
+        if len(self.sent) != 1:
+            raise IronflowError(f"{len(self.sent):,} events were emitted; see .event_ids or .frame()")
+        return self.sent[0].event_id
+
+    @property
+    def event_ids(self) -> tuple[str, ...]:
+        """The ids of the accepted events, in the order of the rows."""
+        return tuple(one.event_id for one in self.sent if one.error is None)
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The ids of all runs that were started, each once."""
+        return tuple(dict.fromkeys(run_id for one in self.sent for run_id in one.run_ids))
+
+    @property
+    def refused(self) -> tuple[Sent, ...]:
+        """The rows that were not accepted."""
+        return tuple(one for one in self.sent if one.error is not None)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that were started, as they are now."""
+        self._update()
+        return [Run(self._session, self._known[run_id]) for run_id in self.run_ids]
+
+    @property
+    def result(self) -> Any:
+        """What the run returned, waited for; a list in the order of the runs when there are several.
+
+        Raises `RunFailedError` when a run failed, was cancelled or is paused, and `IronflowError` when
+        the event started none.
+        """
+        if not self.run_ids:
+            raise IronflowError(
+                f"no function is triggered by {self.event!r}, so there is no result; define one with"
+                f" @lab.function(..., on={self.event!r}) before emitting"
+            )
+        self.wait()
+        records = [self._known[run_id] for run_id in self.run_ids]
+        for record in records:
+            if record.status != "completed":
+                raise RunFailedError(_unsuccessful(record))
+        return records[0].output if len(records) == 1 else [record.output for record in records]
+
+    def wait(self, timeout: Duration | None = None) -> Emission:
+        """Return this emission once every run has ended or is paused, however it ended.
+
+        Shows how far they have come. The stop button ends the wait, not the runs. Raises
+        `WaitTimeoutError` after `timeout`; the runs go on.
+        """
+        watch(self._session, self.run_ids, self._known, timeout=timeout)
+        return self
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row a run with its outcome as it is now, `frames.schema.OUTCOMES` as columns.
+
+        Of `emit_frame`, the rows that were sent with those columns beside them, in their order and with
+        their index; a row that started several runs is there once for each, and one that was refused
+        says why in `emit_error`.
+        """
+        self._update()
+        outcomes = list(self._outcomes())
+        alone = self._source is None
+        frame = outcome_frame(outcomes) if self._source is None else join(self._source, outcomes)
+        columns = {} if alone else {"columns": frame.attrs["columns"]}
+        stamp(
+            frame,
+            source="emission",
+            server=self._session.joined.server_url,
+            query={"event": self.event},
+            fetched_at=self._session.clock.now(),
+        )
+        frame.attrs |= columns
+        return frame
+
+    def __repr__(self) -> str:
+        """Return what is known without asking the server."""
+        return f"<Emission of {self._line()}>"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(self._line())}</div>"
+
+    def _line(self) -> str:
+        runs, events = len(self.run_ids), len(self.sent)
+        parts = [f"{self.event}: {progress.count(events, 'event')}", progress.count(runs, "run")]
+        if self.refused:
+            parts.append(f"{len(self.refused):,} refused, the first: {self.refused[0].error}")
+        settled = [run.status for run in self._known.values() if is_settled(run)]
+        if settled:
+            parts.append(progress.settled_line(settled, runs))
+        return ", ".join(parts)
+
+    def _update(self) -> None:
+        moving = [
+            run_id
+            for run_id in self.run_ids
+            if run_id not in self._known or not is_settled(self._known[run_id])
+        ]
+        if moving:
+            records = self._session.call(lambda client: look(client, moving))
+            self._known |= {record.id: record for record in records}
+
+    def _outcomes(self) -> Iterable[Outcome]:
+        for one in self.sent:
+            for run_id in one.run_ids or (None,):
+                yield Outcome(
+                    position=one.position,
+                    event_id=one.event_id,
+                    run=None if run_id is None else self._known[run_id],
+                    emit_error="" if one.error is None else str(one.error),
+                )
+
+
+def _unsuccessful(record: Record) -> str:
+    error = summary.error_line(record)
+    why = f": {error}" if error else ""
+    if record.status == "paused":
+        why += "; it keeps its finished steps until it is resumed"
+    return f"run {record.id} of {record.function_id!r} is {record.status}{why}"
+

@@ -1,0 +1,242 @@
+"""`Lab`: one joined server with every verb a notebook needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from ironflow_lab.client import AsyncClient, Client
+from ironflow_lab.client.arguments import When
+from ironflow_lab.lab import accessor, loading
+from ironflow_lab.lab.defining import Definer
+from ironflow_lab.lab.emission import Emission
+from ironflow_lab.lab.emitting import Emitter
+from ironflow_lab.lab.loading import DEFAULT_LIMIT, RunsLike
+from ironflow_lab.lab.run import Run
+from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.watch import watch
+from ironflow_lab.lab.worker import WorkerCard
+from ironflow_lab.models.runs import Run as Record
+from ironflow_lab.runtime.function import Durability, DurableFunction, Handler
+from ironflow_lab.runtime.options import Retry
+from ironflow_lab.wire.duration import Duration
+
+accessor.register()
+
+
+class Lab:
+    """A lab joined to one server. Every verb is plain (no `await`) and works in a notebook's cell.
+
+    The stop button ends any wait within half a second and cancels what waited; runs and the worker go
+    on. Verbs that change something raise `GuardError` on a server that is not on this machine, unless
+    that was allowed.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._emitter = Emitter(session)
+        self._definer = Definer(session)
+
+    # ---- clients
+
+    @property
+    def client(self) -> Client:
+        """The blocking client: the remote API, one attribute per resource, unguarded."""
+        return self._session.client
+
+    @property
+    def aio(self) -> AsyncClient:
+        """The awaited client of the running event loop, for top-level `await`, unguarded."""
+        return self._session.awaited()
+
+    # ---- frames
+
+    def runs(
+        self,
+        *,
+        function: str = "",
+        status: str | Iterable[str] = (),
+        since: When | None = None,
+        until: When | None = None,
+        search: str = "",
+        limit: int | None = DEFAULT_LIMIT,
+        payloads: bool = False,
+    ) -> pd.DataFrame:
+        """Return runs as a frame, newest first, with `frames.schema.RUNS` as columns.
+
+        `status` is one status or several; `since` and `until` take an aware datetime, an RFC 3339 text
+        or "2h" (ago). At most `limit` rows, None for all; `attrs["complete"]` says whether more match.
+        `payloads` adds the columns `input` and `output`.
+        """
+        return loading.runs(
+            self._session,
+            limit=limit,
+            payloads=payloads,
+            function_id=function,
+            statuses=(status,) if isinstance(status, str) and status else tuple(status),
+            since=since,
+            until=until,
+            search=search,
+        )
+
+    def steps(self, runs: RunsLike, *, payloads: bool = True) -> pd.DataFrame:
+        """Return the steps of runs as a frame, with `frames.schema.STEPS` as columns.
+
+        `runs` is an id, a `Run`, an `Emission`, a frame with the column `run_id`, or a list of ids.
+        `payloads` adds the column `output`.
+        """
+        return loading.steps(self._session, runs, payloads=payloads)
+
+    def functions(self) -> pd.DataFrame:
+        """Return the registered functions as a frame, with `frames.schema.FUNCTIONS` as columns."""
+        return loading.functions(self._session)
+
+    # ---- runs
+
+    def run(self, run_id: str) -> Run:
+        """Return one run; raises `NotFoundError`."""
+        return Run(self._session, self._session.client.runs.get(run_id))
+
+    def wait(self, runs: RunsLike, *, timeout: Duration | None = None) -> list[Run]:
+        """Return the runs once every one has ended or is paused, however it ended.
+
+        Raises `WaitTimeoutError` after `timeout`; the runs go on.
+        """
+        ids = tuple(dict.fromkeys(loading.run_ids(runs)))
+        known: dict[str, Record] = {}
+        watch(self._session, ids, known, timeout=timeout)
+        return [Run(self._session, known[run_id]) for run_id in ids]
+
+    def cancel(self, run_id: str | Run, *, reason: str = "") -> Run:
+        """End a run and return it; raises `FailedPreconditionError` when it has ended already."""
+        run = self.run(run_id) if isinstance(run_id, str) else run_id
+        return run.cancel(reason=reason)
+
+    # ---- events
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        *,
+        idempotency_key: str = "",
+        version: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Emission:
+        """Emit an event, which starts every function it triggers, and return at once.
+
+        It is sent again when the server cannot be reached, without doubling. With an
+        `idempotency_key` that was used before, the runs of that time are returned.
+        """
+        return self._emitter.one(
+            event, data, idempotency_key=idempotency_key, version=version, metadata=metadata
+        )
+
+    def emit_sync(
+        self,
+        event: str,
+        data: Any = None,
+        *,
+        timeout: Duration = "30s",
+        idempotency_key: str = "",
+        version: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Emission:
+        """Emit an event and return when its runs have ended; `.result` is what they returned.
+
+        Raises `WaitTimeoutError` after `timeout`; the runs go on.
+        """
+        return self._emitter.one_awaited(
+            event,
+            data,
+            timeout,
+            idempotency_key=idempotency_key,
+            version=version,
+            metadata=metadata,
+        )
+
+    def emit_frame(
+        self,
+        event: str,
+        df: pd.DataFrame,
+        *,
+        key: str | None = None,
+        version: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Emission:
+        """Emit one event a row, 16 at a time, and return when all are sent.
+
+        The columns of a row are the keys of its data (see `lab.rows.rows`). A refused row does not stop
+        the others; `.refused` and the column `emit_error` of `.frame()` say which and why.
+
+        No row is sent twice: when a call was interrupted or refused in part, the same call in the same
+        kernel continues it. `key` names the batch, so that it can be continued from anywhere: the same
+        rows under the same key are never doubled, and give the runs they started the first time.
+        """
+        return self._emitter.frame(event, df, key=key, version=version, metadata=metadata)
+
+    # ---- functions and the worker
+
+    def function(
+        self,
+        id: Handler | str | None = None,
+        *,
+        on: str | Iterable[str] | None = None,
+        name: str = "",
+        description: str = "",
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        durability: Durability = "pipelined",
+    ) -> Any:
+        """Return a decorator that registers a function at once and serves it from this process.
+
+        The worker starts with the first function. Running the cell again replaces the function for
+        new runs; runs that began with the old code end with it. What is returned is the function,
+        which called directly calls the plain handler: `process_order(ctx)`. For the options see
+        `ironflow_lab.function`.
+        """
+        options = {
+            "on": on,
+            "name": name,
+            "description": description,
+            "retry": retry,
+            "timeout": timeout,
+            "metadata": metadata,
+            "durability": durability,
+        }
+        return self._definer.decorate(id, options)
+
+    def serve(self, *functions: DurableFunction) -> None:
+        """Register functions made with `ironflow_lab.function` and serve them from this process."""
+        for one in functions:
+            self._definer.add(one)
+
+    @property
+    def worker(self) -> WorkerCard:
+        """The worker of this process: displayed, its status; `.drain()`, `.stop()`, `.logs(run_id)`."""
+        return self._definer.worker()
+
+    # ---- safety
+
+    @contextmanager
+    def allow(self) -> Iterator[None]:
+        """Let changes to a guarded server happen inside a `with` block."""
+        with self._session.guard.allow():
+            yield
+
+    def close(self) -> None:
+        """Close the connections of this lab; the worker of this process goes on."""
+        self._session.close()
+
+    def __repr__(self) -> str:
+        """Return what was joined, on one line."""
+        guard = ", guarded" if self._session.guard.on else ""
+        return f"<Lab at {self._session.joined.line()}{guard}>"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(repr(self)[1:-1])}</div>"

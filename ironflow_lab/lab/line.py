@@ -1,0 +1,36 @@
+"""One line under the running cell that can change while the cell runs; at a terminal, one line of it."""
+
+from __future__ import annotations
+
+import sys
+from html import escape
+
+from ironflow_lab.kernel.display import Live, show
+
+
+class Line:
+    """Shows a text where the user looks; elsewhere (a script whose output goes to a file) nothing."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._at_terminal = False
+
+    def show(self, text: str) -> None:
+        """Show the text in place of the one before; from any thread."""
+        if self._live is not None:
+            self._live.update(_bundle(text))
+            return
+        self._live = show(_bundle(text))
+        if self._live is None and sys.stderr.isatty():
+            self._at_terminal = True
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line as it stands: what is written next begins below it."""
+        if self._at_terminal:
+            sys.stderr.write("\n")
+
+
+def _bundle(text: str) -> dict[str, str]:
+    return {"text/plain": text, "text/html": f"<div>{escape(text)}</div>"}

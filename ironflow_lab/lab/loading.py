@@ -1,0 +1,101 @@
+"""What a lab reads: frames of runs, steps and functions, with where they came from in `attrs`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import pandas as pd
+
+from ironflow_lab.client import AsyncClient
+from ironflow_lab.errors import DefinitionError
+from ironflow_lab.frames.functions import function_frame
+from ironflow_lab.frames.provenance import stamp
+from ironflow_lab.frames.runs import run_frame, step_frame
+from ironflow_lab.lab.bounded import each
+from ironflow_lab.lab.emission import Emission
+from ironflow_lab.lab.run import Run
+from ironflow_lab.lab.session import Session
+from ironflow_lab.models.runs import StepRow
+
+DEFAULT_LIMIT = 10_000
+_PAGE = 500
+_STEPS_IN_FLIGHT = 8
+
+RunsLike = str | Run | Emission | pd.DataFrame | pd.Series | Iterable[str | Run]
+
+
+def runs(
+    session: Session, *, limit: int | None, payloads: bool, **filters: Any
+) -> pd.DataFrame:
+    """Return the runs that match, newest first."""
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise DefinitionError(f"limit={limit!r} must be a whole number from 1 on, or None for all")
+    pages = session.client.runs.row_pages(
+        page_size=_PAGE if limit is None else min(_PAGE, limit), **filters
+    )
+    read = run_frame(pages, limit=limit, payloads=payloads)
+    if read.truncated and limit == DEFAULT_LIMIT:
+        warnings.warn(
+            f"{read.truncated}; pass another limit=, or limit=None for all", stacklevel=3
+        )
+    given = {name: value for name, value in filters.items() if value}
+    return stamp(
+        read.frame,
+        source="runs",
+        server=session.joined.server_url,
+        query={**{name: str(value) for name, value in given.items()}, "limit": limit},
+        fetched_at=session.clock.now(),
+        truncated=read.truncated,
+    )
+
+
+def steps(session: Session, wanted: RunsLike, *, payloads: bool) -> pd.DataFrame:
+    """Return the steps of the runs, run by run in the order given, fetched 8 runs at a time."""
+    ids = list(dict.fromkeys(run_ids(wanted)))
+
+    def work(client: AsyncClient) -> Coroutine[Any, Any, list[list[StepRow]]]:
+        return each(client.runs.step_rows, ids, in_flight=_STEPS_IN_FLIGHT)
+
+    groups = session.call(work) if ids else []
+    return stamp(
+        step_frame(groups, payloads=payloads),
+        source="steps",
+        server=session.joined.server_url,
+        query={"run_ids": ids if len(ids) <= 20 else f"{len(ids)} runs"},
+        fetched_at=session.clock.now(),
+    )
+
+
+def functions(session: Session) -> pd.DataFrame:
+    """Return every registered function."""
+    return stamp(
+        function_frame(list(session.client.functions.iterate())),
+        source="functions",
+        server=session.joined.server_url,
+        query={},
+        fetched_at=session.clock.now(),
+    )
+
+
+def run_ids(wanted: RunsLike) -> list[str]:
+    """Return the ids meant by an id, a run, an emission, a frame with `run_id`, or a list of ids."""
+    if isinstance(wanted, str):
+        return [wanted]
+    if isinstance(wanted, Run):
+        return [wanted.id]
+    if isinstance(wanted, Emission):
+        return list(wanted.run_ids)
+    if isinstance(wanted, pd.DataFrame):
+        named = wanted.attrs.get("columns", {}).get("run_id", "run_id")
+        if named not in wanted.columns:
+            raise DefinitionError("the frame has no column run_id; take one from lab.runs()")
+        return [str(one) for one in wanted[named].dropna()]
+    if isinstance(wanted, pd.Series):
+        return [str(one) for one in wanted.dropna()]
+    found = [one.id if isinstance(one, Run) else one for one in wanted]
+    wrong = next((one for one in found if not isinstance(one, str)), None)
+    if wrong is not None:
+        raise DefinitionError(f"{wrong!r:.60} is not a run or a run's id")
+    return found

@@ -1,0 +1,104 @@
+"""The worker of this process: one for each server and data folder, whatever cell is run again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ironflow_lab import local
+from ironflow_lab.errors import DefinitionError, NotFoundError
+from ironflow_lab.kernel.session import notebook_name
+from ironflow_lab.lab.session import Session
+from ironflow_lab.local import folders
+from ironflow_lab.runtime import identity
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.service import Worker
+from ironflow_lab.wire.discovery import is_loopback
+
+_lock = threading.RLock()
+_known: dict[tuple[int, Path, str], Serving] = {}
+
+
+class Serving:
+    """The functions this process serves to one server, and the worker that does once there are any."""
+
+    def __init__(self, folder: Path, scope: str) -> None:
+        self._folder = folder
+        self._scope = scope
+        self._functions: dict[str, DurableFunction] = {}
+        self._session: Session | None = None
+        self.worker: Worker | None = None
+
+    def join(self, session: Session) -> None:
+        """Serve through this session from now on.
+
+        The embedded server may have come back at another port: then the functions move there.
+        """
+        before, self._session = self._session, session
+        if self.worker is None or (before is not None and before.server_url == session.server_url):
+            return
+        functions, self._functions = self._functions, {}
+        self.worker.close()
+        self.worker = None
+        for function in functions.values():
+            self.add(function)
+
+    def add(self, function: DurableFunction) -> None:
+        """Register a function and serve it, starting the worker with the first.
+
+        Raises `DefinitionError` for an id that belongs to a push function, and `ApiError`.
+        """
+        session = self._session
+        assert session is not None, "join comes first"
+        if function.id not in self._functions:
+            _check_mode(session, function.id)
+        if self.worker is None:
+            self.worker = Worker(
+                session.new_async_client(), data_folder=self._folder, owner=self._owner()
+            )
+        self.worker.add(function)
+        self._functions[function.id] = function
+
+    def _owner(self) -> str:
+        # One notebook may work for several servers, under a name for each.
+        owner = identity.owner(notebook_name())
+        return f"{self._scope}/{owner}" if self._scope else owner
+
+
+def serving(session: Session) -> Serving:
+    """Return this process's worker for the session's server and data folder."""
+    with _lock:
+        folder, scope = _place(session)
+        key = (os.getpid(), folder, scope)
+        found = _known.get(key)
+        if found is None:
+            found = _known[key] = Serving(folder, scope)
+        found.join(session)
+        return found
+
+
+def _place(session: Session) -> tuple[Path, str]:
+    """Return the data folder, and "" for its own embedded server or else what names the server."""
+    if session.data_dir is not None:
+        return session.data_dir, ""
+    folder = folders.locate(None)
+    if is_loopback(session.server_url):
+        embedded = local.find()
+        if embedded is not None and embedded.url == session.server_url:
+            return embedded.data_dir, ""
+    environment = f"+{session.joined.environment}" if session.joined.environment else ""
+    return folder, urlsplit(session.server_url).netloc + environment
+
+
+def _check_mode(session: Session, function_id: str) -> None:
+    try:
+        found = session.client.functions.get(function_id)
+    except NotFoundError:
+        return
+    if found.preferred_mode == "push":
+        raise DefinitionError(
+            f"{function_id!r} is a push function of this server, called at {found.endpoint_url}; serving"
+            " it from here would take it over. Choose another id"
+        )

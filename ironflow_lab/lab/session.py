@@ -1,0 +1,149 @@
+"""One joined server: the clients, the guard and what the server can do; shared by all a lab hands out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from ironflow_lab.client import AsyncClient, Client
+from ironflow_lab.client.config import Settings
+from ironflow_lab.clock import Clock, Ids, SystemClock, SystemIds
+from ironflow_lab.errors import NotFoundError, UnimplementedError
+from ironflow_lab.lab.guard import Guard
+from ironflow_lab.models.server import Capabilities
+from ironflow_lab.runtime.threads import io_thread
+from ironflow_lab.wire.discovery import is_loopback
+from ironflow_lab.wire.retry import RetryPolicy
+
+T = TypeVar("T")
+
+# What a lab does worse without, and how.
+WANTED = {
+    "runs/wait": "waits look at every run again and again",
+    "workers/lease": "runs of a kernel that died move on only when their lease lapses",
+}
+# Rides out a server that is being started again: about 12 s in all.
+_PATIENT = RetryPolicy(attempts=8)
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lab joined; `missing` names the extra routes the server lacks."""
+
+    server_url: str
+    version: str = ""
+    environment: str = ""
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def line(self) -> str:
+        """Return one line: server, version, environment, what is missing."""
+        parts = [self.server_url, f"version {self.version or 'unknown'}"]
+        parts.append(f"environment {self.environment or 'of the key'}")
+        if self.missing:
+            parts.append("without " + ", ".join(self.missing))
+        return ", ".join([*parts, *self.warnings])
+
+
+class Session:
+    """What every verb needs.
+
+    `holds` says that the server can hold a wait for runs; `data_dir` is the data folder when the
+    server is its embedded one. Raises `ApiError` when the server cannot be joined.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        guard: bool | None = None,
+        data_dir: Path | None = None,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        self._settings = settings
+        self.server_url = settings.server_url
+        self.data_dir = data_dir
+        self.clock = clock or SystemClock()
+        self.ids = ids or SystemIds()
+        self.client = Client(settings.server_url, settings.api_key, settings.environment)
+        try:
+            self.joined, self.holds = _join(self.client)
+        except BaseException:
+            self.client.close()
+            raise
+        self.guard = Guard(settings.server_url, on=guard)
+        self._patient: AsyncClient | None = None
+        self._awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = (
+            WeakKeyDictionary()
+        )
+
+    def call(
+        self,
+        work: Callable[[AsyncClient], Coroutine[Any, Any, T]],
+        *,
+        timeout: float | None = None,
+    ) -> T:
+        """Return what `work` returns, run in the I/O thread; the stop button cancels it.
+
+        Raises `WaitTimeoutError` after `timeout` seconds, having cancelled it.
+        """
+        return io_thread().call(lambda: work(self._in_io()), timeout=timeout)
+
+    def awaited(self) -> AsyncClient:
+        """Return the client of the running loop, or a fresh one that the loop to come will bind."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self.new_async_client()
+        client = self._awaited.get(loop)
+        if client is None:
+            client = self._awaited[loop] = self.new_async_client()
+        return client
+
+    def new_async_client(self) -> AsyncClient:
+        """Return another client of this server; it belongs to the event loop that first uses it."""
+        return self._make(RetryPolicy())
+
+    def close(self) -> None:
+        """Close the connections of the blocking client and of the I/O thread."""
+        self.client.close()
+        patient, self._patient = self._patient, None
+        if patient is not None:
+            io_thread().call(patient.aclose, timeout=2.0)
+
+    def _in_io(self) -> AsyncClient:
+        if self._patient is None:
+            self._patient = self._make(_PATIENT)
+        return self._patient
+
+    def _make(self, retry: RetryPolicy) -> AsyncClient:
+        settings = self._settings
+        return AsyncClient(
+            settings.server_url, settings.api_key, settings.environment, retry=retry
+        )
+
+
+def _join(client: Client) -> tuple[Joined, bool]:
+    health, found = client.server.health(), _capabilities(client)
+    is_local = is_loopback(client.server_url)
+    joined = Joined(
+        server_url=client.server_url,
+        version=found.version or health.version,
+        environment=client.environment or ("default" if is_local else ""),
+        missing=tuple(name for name in WANTED if name not in found.lab),
+        warnings=health.warnings,
+    )
+    return joined, "runs/wait" in found.lab
+
+
+def _capabilities(client: Client) -> Capabilities:
+    try:
+        return client.server.capabilities()
+    except (NotFoundError, UnimplementedError):
+        # An older server does not say: nothing extra is assumed.
+        return Capabilities()

@@ -1,0 +1,126 @@
+"""What there is to say of one run, in words: how it stands, what comes next, how long things took."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ironflow_lab.models.functions import Function
+from ironflow_lab.models.instant import format_instant
+from ironflow_lab.models.runs import TERMINAL, Run, Step
+from ironflow_lab.wire.stepid import step_name
+
+_MILLISECOND = 1_000_000
+_SECOND = 1_000 * _MILLISECOND
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it was read at `at`, with its steps and, when it could be read, its function."""
+
+    run: Run
+    at: int
+    steps: tuple[Step, ...] = ()
+    function: Function | None = None
+
+
+def attempts(run: Run) -> str:
+    """Return "1 of 25", or "1" when the server does not tell the budget."""
+    return f"{run.attempt} of {run.max_attempts}" if run.max_attempts else str(run.attempt)
+
+
+def policy(shown: Shown) -> str:
+    """Return what happens when the attempts are used up; "" when it is not known.
+
+    A run keeps the policy it began with, so a function of another version does not tell.
+    """
+    function = shown.function
+    if function is None or function.version != shown.run.function_version:
+        return ""
+    chosen = function.retry.on_exhausted if function.retry else ""
+    if not chosen:
+        return "then as the server's default says"
+    return "then it pauses" if chosen == "pause" else "then it fails"
+
+
+def coming(shown: Shown) -> str:
+    """Return what the run waits for, or "" when it has ended or is executing."""
+    run = shown.run
+    if run.status in TERMINAL or run.status == "running":
+        return "stops at the next step boundary" if run.pause_requested else ""
+    if run.status == "paused":
+        why = run.pause_reason or "held, or its attempts are used up"
+        return f"paused ({why}) until it is resumed; finished steps are kept"
+    if run.status != "waiting":
+        return f"ready, until a worker takes {run.function_id!r}"
+    return _waiting(shown)
+
+
+def span(nanoseconds: int) -> str:
+    """Return a length of time for people: 0.4 ms, 12 ms, 1.25 s, 3 min 20 s, 2 h 5 min."""
+    if nanoseconds < 10 * _MILLISECOND:
+        return f"{nanoseconds / _MILLISECOND:.1f} ms"
+    if nanoseconds < _SECOND:
+        return f"{nanoseconds / _MILLISECOND:.0f} ms"
+    seconds = nanoseconds / _SECOND
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(instant: int) -> str:
+    """Return an instant to the millisecond, in UTC."""
+    text = format_instant(instant // _MILLISECOND * _MILLISECOND)
+    return text.replace("T", " ").replace("Z", " UTC")
+
+
+def elapsed(shown: Shown) -> str:
+    """Return how long the run took, or has taken so far; "" when it has not started."""
+    run = shown.run
+    if not run.started_at:
+        return ""
+    if run.ended_at:
+        return span(run.ended_at - run.started_at)
+    return f"{span(max(0, shown.at - run.started_at))} so far"
+
+
+def step_took(step: Step) -> str:
+    """Return how long a step took, "" while it has not ended."""
+    if step.started_at and step.ended_at:
+        return span(step.ended_at - step.started_at)
+    return span(step.duration_ms * _MILLISECOND) if step.duration_ms else ""
+
+
+def headline(shown: Shown) -> str:
+    """Return one line: function, status, attempt, time."""
+    run = shown.run
+    parts = [f"{run.function_id or 'run'} {run.status}", f"attempt {attempts(run)}"]
+    if elapsed(shown):
+        parts.append(elapsed(shown))
+    return ", ".join(parts)
+
+
+def error_line(run: Run) -> str:
+    """Return the error with its code on one line, "" when there is none."""
+    if run.error is None:
+        return run.cancellation_cause and f"cancelled: {run.cancellation_cause}"
+    first = run.error.message.strip().partition("\n")[0]
+    return f"{run.error.code}: {first}" if run.error.code else first
+
+
+def _waiting(shown: Shown) -> str:
+    held = next((step for step in reversed(shown.steps) if step.status in ("sleeping", "waiting")), None)
+    if held is not None and held.sleep_until:
+        return f"asleep in {step_name(held.step_id)!r} until {moment(held.sleep_until)}"
+    if held is not None and held.wait_event_name:
+        until = f", at the latest until {moment(held.wait_timeout)}" if held.wait_timeout else ""
+        return f"waiting in {step_name(held.step_id)!r} for {held.wait_event_name!r}{until}"
+    if held is not None and held.child_run_id:
+        return f"waiting for its child {held.child_run_id}"
+    return "waiting for its next attempt" if _failed_before(shown) else "waiting"
+
+
+def _failed_before(shown: Shown) -> bool:
+    failed = any(step.status in ("failed", "retrying") for step in shown.steps)
+    return failed or shown.run.error is not None or shown.run.attempt > 1

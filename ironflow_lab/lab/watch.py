@@ -1,0 +1,61 @@
+"""Waiting for runs in a cell: shows how far they have come, and is ended by the stop button."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from ironflow_lab.client import AsyncClient
+from ironflow_lab.errors import WaitTimeoutError
+from ironflow_lab.lab.line import Line
+from ironflow_lab.lab.progress import Progress, count, settled_line
+from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.waiting import is_settled, until_settled
+from ironflow_lab.models.runs import Run
+from ironflow_lab.wire.duration import Duration, seconds
+
+
+def watch(
+    session: Session, run_ids: Sequence[str], known: dict[str, Run], *, timeout: Duration | None
+) -> None:
+    """Return once every run has ended or is paused; what is learnt goes into `known` as it comes.
+
+    Raises `WaitTimeoutError` after `timeout`; the runs go on.
+    """
+    limit = None if timeout is None else seconds(timeout)
+    pending = dict.fromkeys(
+        run_id for run_id in run_ids if run_id not in known or not is_settled(known[run_id])
+    )
+    if not pending:
+        return
+
+    def line() -> str:
+        statuses = [known[run_id].status for run_id in run_ids if run_id not in pending]
+        return settled_line(statuses, len(run_ids))
+
+    shown = Line()
+    progress = Progress(line, shown.show)
+
+    def told(run: Run) -> None:
+        known[run.id] = run
+        del pending[run.id]
+        progress.advance()
+
+    def work(client: AsyncClient) -> Coroutine[Any, Any, None]:
+        return until_settled(client, tuple(pending), holds=session.holds, told=told)
+
+    progress.advance()
+    try:
+        session.call(work, timeout=limit)
+    except WaitTimeoutError:
+        raise WaitTimeoutError(_too_late(tuple(pending), len(run_ids), limit or 0.0)) from None
+    finally:
+        progress.finish()
+        shown.end()
+
+
+def _too_late(pending: Sequence[str], total: int, limit: float) -> str:
+    return (
+        f"after {limit:g} s {count(len(pending), 'run')} of {total:,} had not ended (the first is"
+        f" {pending[0]}). They go on: look with lab.run({pending[0]!r}), or wait again"
+    )

@@ -1,0 +1,92 @@
+"""One execution of one step's body, from its start to its record."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import Any, NoReturn
+
+from msgspec import UNSET
+
+from ironflow_lab.clock import MILLISECOND, Clock
+from ironflow_lab.errors import NonRetryableError, PayloadError, StepError, StepTimeoutError
+from ironflow_lab.models.instant import format_instant
+from ironflow_lab.models.workers import StepResult
+from ironflow_lab.runtime import faults, payloads
+from ironflow_lab.runtime.segment import Segment
+
+# What a body may raise and that counts as its failure; all else (cancellation, our signals)
+# means that the body did not end.
+FAILURES = (Exception, SystemExit, KeyboardInterrupt)
+
+_inside: ContextVar[tuple[Segment, str] | None] = ContextVar("ironflow_lab_step", default=None)
+
+
+def refuse_nesting(segment: Segment, name: object) -> None:
+    """Raise `NonRetryableError` when a body of this segment is what asks for another step."""
+    inside = _inside.get()
+    if inside is not None and inside[0] is segment:
+        raise NonRetryableError(
+            f"step {name!r:.60} was called inside the body of step {inside[1]!r:.60}; a step's body"
+            " cannot have steps of its own: call it from the handler",
+            code="NESTED_STEP",
+        )
+
+
+class Attempt:
+    """A body that has begun; end it by `succeed` or `fail`, and `leave` in any case."""
+
+    __slots__ = ("_clock", "_name", "_segment", "_started", "_step_id", "_token")
+
+    def __init__(self, segment: Segment, step_id: str, name: str, clock: Clock) -> None:
+        self._segment = segment
+        self._step_id = step_id
+        self._name = name
+        self._clock = clock
+        self._token: Token[tuple[Segment, str] | None] = _inside.set((segment, name))
+        self._started = clock.now()
+
+    def leave(self) -> None:
+        """Let steps be called again in this context."""
+        _inside.reset(self._token)
+
+    def succeed(self, value: Any) -> Any:
+        """Record the body's output and return it as a replay will; raises `PayloadError`."""
+        try:
+            text, settled = payloads.settle(value, f"step {self._name!r:.60}")
+        except PayloadError as error:
+            self._record("failed", error=faults.step_fault(error))
+            raise
+        self._record("completed", output=text)
+        return settled
+
+    def fail(self, error: BaseException) -> NoReturn:
+        """Record the body's failure and raise what the handler shall see."""
+        self._record("failed", error=faults.step_fault(error))
+        if isinstance(error, StepTimeoutError):
+            raise error
+        _, retryable, delay = faults.advice(error)
+        message = faults.describe(error)
+        raise StepError(message, retryable=retryable, retry_after_ms=delay) from error
+
+    def _record(self, status: str, *, output: Any = UNSET, error: Any = UNSET) -> None:
+        ended = max(self._clock.now(), self._started)
+        self._segment.record(
+            StepResult(
+                id=self._step_id,
+                name=self._name,
+                status=status,
+                started_at=format_instant(self._started // MILLISECOND * MILLISECOND),
+                ended_at=format_instant(ended // MILLISECOND * MILLISECOND),
+                duration_ms=(ended - self._started) // MILLISECOND,
+                output=output,
+                error=error,
+            )
+        )
+
+
+def timed_out(name: str, seconds: float, *, thread: bool = False) -> StepTimeoutError:
+    """Return the error of a body that took too long."""
+    rest = "; its thread cannot be stopped and goes on, its result is dropped" if thread else ""
+    return StepTimeoutError(f"step {name!r:.60} took longer than its timeout of {seconds:g} s{rest}")
+
+

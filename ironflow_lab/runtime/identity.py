@@ -1,0 +1,78 @@
+"""Who this worker is: a name that stays the same for a notebook and a data folder (design D3).
+
+A restarted kernel that comes back under its former name takes its runs over at once instead of
+waiting for their leases to run out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+FOLDER = "workers"
+INTERACTIVE = "interactive"
+
+
+class Identity:
+    """A worker's id, held by a file lock until `release` or the end of the process.
+
+    `shared_with` is the id that was taken by another live process, "" when none was.
+    """
+
+    def __init__(self, worker_id: str, *, descriptor: int | None = None, shared_with: str = "") -> None:
+        self.worker_id = worker_id
+        self.shared_with = shared_with
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let another process be this worker."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+
+def acquire(data_folder: Path, owner: str) -> Identity:
+    """Return the id kept for `owner` (a notebook's or script's path) in this data folder.
+
+    A second live holder gets a fresh id, and `shared_with` says whose it could not have. A data
+    folder that cannot be written gives a fresh id too: it is then only as stable as the process.
+    """
+    stem = re.sub(r"[^0-9A-Za-z]+", "-", Path(owner).stem).strip("-").lower()[:40] or "worker"
+    key = hashlib.sha256(owner.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    path = data_folder / FOLDER / f"{stem}-{key}.id"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        return Identity(_fresh(stem))
+    kept = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return Identity(_fresh(stem), shared_with=kept or stem)
+    kept = os.pread(descriptor, 200, 0).decode("ascii", "replace").strip()
+    if not re.fullmatch(r"[0-9a-z-]{1,80}", kept):
+        kept = _fresh(stem)
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, kept.encode("ascii"), 0)
+    return Identity(kept, descriptor=descriptor)
+
+
+def owner(notebook: str | None) -> str:
+    """Return what the identity belongs to: the notebook, else the script, else "interactive"."""
+    if notebook is not None:
+        return notebook or INTERACTIVE
+    script = sys.argv[0] if sys.argv else ""
+    return str(Path(script).resolve()) if script not in ("", "-", "-c", "-m") else INTERACTIVE
+
+
+def _fresh(stem: str) -> str:
+    return f"{stem}-{secrets.token_hex(4)}"

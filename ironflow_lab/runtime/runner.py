@@ -1,0 +1,121 @@
+"""Starts and stops segments: `async def` handlers in the user loop, plain ones in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ironflow_lab.clock import Clock
+from ironflow_lab.models.workers import Assignment, JobFault
+from ironflow_lab.runtime import execution
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.outcome import Failed
+from ironflow_lab.runtime.output import OutputSink, RunLogs, SegmentOutput
+from ironflow_lab.runtime.segment import Segment
+from ironflow_lab.runtime.threads import DaemonPool, LoopThread, Mailbox
+
+log = logging.getLogger("ironflow_lab.runtime")
+
+# How many plain step bodies of `async def` handlers may run at once.
+BODIES = 32
+
+
+class Runner:
+    """The user's side of a worker; `deliver` is called in the io loop when a segment has news."""
+
+    def __init__(
+        self,
+        *,
+        io: LoopThread,
+        user: LoopThread,
+        sink: OutputSink,
+        clock: Clock,
+        deliver: Callable[[Segment], None],
+    ) -> None:
+        self._user = user
+        self._sink = sink
+        self._clock = clock
+        self._news: Mailbox[Segment] = Mailbox(io, deliver)
+        self._starts: Mailbox[Segment] = Mailbox(user, self._start_async)
+        self._stops: Mailbox[Segment] = Mailbox(user, _cancel)
+        self._handlers = DaemonPool("ironflow-handler")
+        self._bodies = DaemonPool("ironflow-step", limit=BODIES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.logs = RunLogs()
+
+    def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
+        """Return a segment that is ready to start."""
+        announce = self._announce_async if function.is_async else self._news.put
+        keep = functools.partial(self.logs.add, assignment.run_id)
+        return Segment(assignment, function, announce=announce, keep=keep)
+
+    def start(self, segment: Segment) -> None:
+        """Begin to execute the segment, from any thread."""
+        if segment.function.is_async:
+            self._starts.put(segment)
+            return
+        run = functools.partial(execution.run_plain, segment, pool=self._bodies, clock=self._clock)
+        segment.work = self._handlers.submit(
+            functools.partial(self._context(segment).run, run),
+            lambda _, error: _settle(segment, error),
+        )
+
+    def abandon(self, segment: Segment) -> None:
+        """Give a segment up: its handler is cancelled, and nothing it still does counts.
+
+        A plain handler cannot be stopped from outside; it ends at its next step.
+        """
+        segment.abandoned = True
+        segment.journal.closed = True
+        segment.saved()
+        if segment.function.is_async:
+            self._stops.put(segment)
+        elif segment.work is not None:
+            self._handlers.disown(segment.work)
+
+    def drain(self) -> None:
+        """Deliver what has not been delivered; in the io loop."""
+        self._news.drain()
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Call `answer` in the user loop as soon as that turns."""
+        self._user.loop.call_soon_threadsafe(answer)
+
+    def _announce_async(self, segment: Segment) -> None:
+        if self._user.owns():
+            self._news.put_soon(segment, self._user.loop)
+        else:
+            self._news.put(segment)
+
+    def _start_async(self, segment: Segment) -> None:
+        if segment.abandoned:
+            return
+        run = execution.run_async(segment, pool=self._bodies, clock=self._clock)
+        task = self._user.loop.create_task(run, context=self._context(segment))
+        segment.work = task
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._ended, segment))
+
+    def _ended(self, segment: Segment, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        _settle(segment, None if task.cancelled() else task.exception())
+
+    def _context(self, segment: Segment) -> Any:
+        show = SegmentOutput(segment.assignment.run_id, self.logs)
+        return self._sink.context(segment.function.place, show)
+
+
+def _cancel(segment: Segment) -> None:
+    if segment.work is not None:
+        segment.work.cancel()
+
+
+def _settle(segment: Segment, error: BaseException | None) -> None:
+    """Give a segment an outcome where the execution itself broke down, so that its job can end."""
+    if segment.outcome is None and not segment.abandoned:
+        log.error("executing %s failed", segment.assignment.run_id, exc_info=error)
+        message = f"the runtime could not execute the handler: {type(error).__name__}"
+        segment.conclude(Failed(fault=JobFault(message=message, retryable=True)))

@@ -1,0 +1,110 @@
+"""One segment between the two threads: handlers append results, the worker takes them away."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ironflow_lab.models.workers import Assignment, StepResult
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.journal import Journal
+from ironflow_lab.runtime.outcome import Outcome
+
+
+class Segment:
+    """An assignment being executed. Written by the handler's side, read by the worker's.
+
+    `announce` is called after a result or the outcome was added, at most once until `collect`.
+    """
+
+    __slots__ = (
+        "_announce",
+        "_announced",
+        "_results",
+        "_saved",
+        "_waiters",
+        "abandoned",
+        "assignment",
+        "function",
+        "journal",
+        "keep",
+        "outcome",
+        "owner",
+        "recorded",
+        "work",
+    )
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        function: DurableFunction,
+        *,
+        announce: Callable[[Segment], None],
+        keep: Callable[[str], None] | None = None,
+    ) -> None:
+        self.assignment = assignment
+        self.function = function
+        self.journal = Journal(assignment.run_id, assignment.completed_steps)
+        self.outcome: Outcome | None = None
+        self.abandoned = False
+        self.recorded = 0
+        self.keep = keep
+        self.owner: Any = None
+        self.work: Any = None
+        self._announce = announce
+        self._announced = False
+        self._results: deque[StepResult] = deque()
+        self._saved: float = 0
+        self._waiters: deque[tuple[int, Callable[[], None]]] = deque()
+
+    @property
+    def announced(self) -> bool:
+        """Whether something was announced that has not been collected."""
+        return self._announced
+
+    def record(self, result: StepResult) -> None:
+        """Add a finished step; it is on its way to the server from here on."""
+        if self.journal.closed:
+            return
+        self.recorded += 1
+        self._results.append(result)
+        self._tell()
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Set how the segment ended and close it; only the first outcome counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.journal.closed = True
+            self._tell()
+
+    def collect(self) -> list[StepResult]:
+        """Take the results that were added since the last time."""
+        # In this order: what is added from here on announces again.
+        self._announced = False
+        taken = []
+        while self._results:
+            taken.append(self._results.popleft())
+        return taken
+
+    def when_saved(self, then: Callable[[], None]) -> None:
+        """Call `then`, in any thread and perhaps twice, once all steps recorded so far are saved."""
+        self._waiters.append((self.recorded, then))
+        if self._saved >= self.recorded:
+            then()
+
+    def saved(self, count: float = math.inf) -> None:
+        """Note that the first `count` recorded steps are saved; infinity when nobody shall wait on."""
+        self._saved = max(self._saved, count)
+        for _ in range(len(self._waiters)):
+            wanted, then = self._waiters.popleft()
+            if wanted <= self._saved:
+                then()
+            else:
+                self._waiters.append((wanted, then))
+
+    def _tell(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self._announce(self)

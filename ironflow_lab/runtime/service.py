@@ -1,0 +1,130 @@
+"""`Worker`: the worker as the rest of a process holds it, from any thread."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from ironflow_lab.clock import Clock, SystemClock
+from ironflow_lab.kernel.output import kernel_output
+from ironflow_lab.kernel.session import notebook_name
+from ironflow_lab.runtime import identity
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.output import OutputSink, PlainOutput, keep_logs
+from ironflow_lab.runtime.pace import LOCAL_RULES, LoopPace, Pace, Rules
+from ironflow_lab.runtime.registry import Registry
+from ironflow_lab.runtime.remote import Remote
+from ironflow_lab.runtime.runner import Runner
+from ironflow_lab.runtime.segment import Segment
+from ironflow_lab.runtime.status import WorkerSnapshot
+from ironflow_lab.runtime.threads import LoopThread, io_thread, user_thread
+from ironflow_lab.runtime.worker import WorkerLoop
+from ironflow_lab.wire.discovery import is_loopback
+from ironflow_lab.wire.duration import Duration, seconds
+
+log = logging.getLogger("ironflow_lab.runtime")
+
+CONCURRENCY = 10
+DRAIN = 60.0
+
+
+class Worker:
+    """Serves durable functions of this process; starts with the first function that is added.
+
+    `remote` must be a client made in the loop of `io`. Waiting calls can be ended by the stop
+    button, which never stops the worker. Close it with `stop`.
+    """
+
+    def __init__(
+        self,
+        remote: Remote,
+        *,
+        data_folder: Path,
+        concurrency: int = CONCURRENCY,
+        owner: str | None = None,
+        rules: Rules | None = None,
+        sink: OutputSink | None = None,
+        io: LoopThread | None = None,
+        user: LoopThread | None = None,
+        clock: Clock | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._io = io or io_thread()
+        self._sink = sink or kernel_output() or PlainOutput()
+        self._identity = identity.acquire(data_folder, owner or identity.owner(notebook_name()))
+        if self._identity.shared_with:
+            log.warning(
+                "another live process is the worker %s of this notebook and data folder; this one"
+                " works beside it as %s",
+                self._identity.shared_with,
+                self._identity.worker_id,
+            )
+        keep_logs()
+        system = clock or SystemClock()
+        local = is_loopback(remote.server_url)
+        self._loop = WorkerLoop(
+            remote,
+            worker_id=self._identity.worker_id,
+            instance_id=secrets.token_hex(8),
+            registry=Registry(),
+            make_executor=lambda deliver: self._make_runner(user or user_thread(), system, deliver),
+            pace=pace or LoopPace(),
+            clock=system,
+            rules=rules or (LOCAL_RULES if local else Rules()),
+            concurrency=concurrency,
+        )
+
+    def _make_runner(
+        self, user: LoopThread, clock: Clock, deliver: Callable[[Segment], None]
+    ) -> Runner:
+        self._runner = Runner(io=self._io, user=user, sink=self._sink, clock=clock, deliver=deliver)
+        return self._runner
+
+    @property
+    def worker_id(self) -> str:
+        """The id servers know this worker by; the same after a restart of the kernel."""
+        return self._identity.worker_id
+
+    def add(self, function: DurableFunction) -> None:
+        """Register a function and serve it; new runs use it when this returns.
+
+        A function of the same id is replaced; runs that began with it here keep it. Raises
+        `ApiError` when the server refuses or cannot be reached; nothing has changed then.
+        """
+        self._io.call(lambda: self._loop.add(function))
+
+    def start(self) -> None:
+        """Serve again after `drain` or `stop`; the first `add` starts the worker by itself."""
+        self._io.call(self._loop.start)
+
+    def status(self) -> WorkerSnapshot:
+        """Return how the worker stands now."""
+        return self._loop.snapshot()
+
+    def logs(self, run_id: str) -> str:
+        """Return what a run's handler printed and logged here: at most the last 256 kB."""
+        return self._runner.logs.read(run_id)
+
+    def drain(self, timeout: Duration = DRAIN) -> None:
+        """Take no more jobs, finish those in hand within `timeout`, and stop.
+
+        What has not finished then is saved as far as it got; its run goes on with another worker.
+        """
+        limit = seconds(timeout)
+        self._io.call(lambda: self._loop.drain(limit))
+
+    def stop(self) -> None:
+        """Stop at once: `drain` without waiting for the jobs in hand."""
+        self._io.call(lambda: self._loop.drain(0.0))
+
+    def close(self) -> None:
+        """Stop, and let another process take this worker's id."""
+        self.stop()
+        self._identity.release()
+
+    def __repr__(self) -> str:
+        """Return the worker's id and state."""
+        now = self.status()
+        return f"<worker {now.worker_id}: {now.state}, {len(now.functions)} functions, {len(now.jobs)} jobs>"

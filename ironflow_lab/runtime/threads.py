@@ -1,0 +1,295 @@
+"""The threads work happens in, event loops and plain ones.
+
+All are daemons, so that nothing they do can hold up the end of a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from ironflow_lab.errors import IronflowError, WaitTimeoutError
+
+T = TypeVar("T")
+log = logging.getLogger("ironflow_lab.runtime")
+
+# A waiting thread looks up this often, so that the stop button is heard.
+SLICE = 0.1
+
+
+class LoopThread:
+    """An event loop in a named daemon thread, started when first needed.
+
+    Raises `IronflowError` when used after a fork (threads do not survive it), after `stop`, or when
+    its own thread would wait for itself.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+        self._stopped = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop; starts the thread when it does not run yet."""
+        if self._process != os.getpid():
+            raise IronflowError(
+                f"the thread {self.name!r} belongs to process {self._process} and did not survive the"
+                " fork; call il.connect() again in this process"
+            )
+        if self._loop is None:
+            self._start()
+        if self._stopped or self._loop is None:
+            raise IronflowError(f"the thread {self.name!r} has been stopped; call il.connect() again")
+        return self._loop
+
+    def owns(self) -> bool:
+        """Return whether the caller is in this thread."""
+        return self._thread is threading.current_thread()
+
+    def submit(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Run the coroutine that `make` returns, and return its future at once."""
+        return asyncio.run_coroutine_threadsafe(_made(make), self.loop)
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
+        """Run the coroutine that `make` returns and return its value.
+
+        The stop button (KeyboardInterrupt) ends the wait within 0.1 s and cancels the coroutine,
+        never the thread. After `timeout` seconds the coroutine is cancelled and `WaitTimeoutError`
+        raised.
+        """
+        if self.owns():
+            raise IronflowError(f"the thread {self.name!r} cannot wait for itself; await the coroutine")
+        future = self.submit(make)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            return self._wait(future, deadline)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self, *, patience: float = 2.0) -> None:
+        """End the loop after cancelling what runs in it; waits at most `patience` seconds."""
+        with self._lock:
+            thread, loop, self._stopped = self._thread, self._loop, True
+        if thread is None or loop is None or self._process != os.getpid():
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        if not self.owns():
+            thread.join(patience)
+
+    def _wait(self, future: Future[T], deadline: float | None) -> T:
+        while True:
+            try:
+                return future.result(SLICE)
+            except TimeoutError:
+                if future.done():
+                    return future.result()
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError("the wait ended before what was waited for")
+            if self._thread is None or not self._thread.is_alive():
+                raise IronflowError(f"the thread {self.name!r} has ended; call il.connect() again")
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._loop is None and not self._stopped:
+                loop = asyncio.new_event_loop()
+                loop.set_exception_handler(_report)
+                self._thread = threading.Thread(
+                    target=self._main, args=(loop,), name=self.name, daemon=True
+                )
+                self._loop = loop
+                self._thread.start()
+
+    def _main(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        while not self._stopped:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                # A task of user code called sys.exit(): that ends the task, not everyone's loop.
+                log.warning("%r was raised in the thread %s and stopped there", error, self.name)
+        loop.run_until_complete(_cancel_all())
+        loop.close()
+
+
+class Mailbox(Generic[T]):
+    """One-way traffic into an event loop: however many items are put, one wake until it drains."""
+
+    def __init__(self, thread: LoopThread, receive: Callable[[T], None]) -> None:
+        self._thread = thread
+        self._receive = receive
+        self._items: deque[T] = deque()
+        self._woken = False
+        self._soon = False
+
+    def put(self, item: T) -> None:
+        """Hand over an item, from any thread."""
+        self._items.append(item)
+        self._wake()
+
+    def put_soon(self, item: T, here: asyncio.AbstractEventLoop) -> None:
+        """Hand over an item from the loop `here`, waking the receiver only when this turn of it ends.
+
+        What follows in the same turn, often all the rest of a run, then crosses with it.
+        """
+        self._items.append(item)
+        if not self._soon:
+            self._soon = True
+            here.call_soon(self._turn_ended)
+
+    def drain(self) -> None:
+        """Receive all that has come; in the receiving loop."""
+        # In this order: what is put from here on wakes again.
+        self._woken = False
+        while self._items:
+            self._receive(self._items.popleft())
+
+    def _turn_ended(self) -> None:
+        self._soon = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._woken and self._items:
+            self._woken = True
+            self._thread.loop.call_soon_threadsafe(self.drain)
+
+
+class Ticket(Generic[T]):
+    """A call given to a `DaemonPool`."""
+
+    def __init__(self, call: Callable[[], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        self.call = call
+        self.done = done
+        self.disowned = False
+        self.running = False
+
+
+class DaemonPool:
+    """Daemon threads for calls that block: at most `limit` busy, idle ones used again.
+
+    The standard pool joins its threads when the interpreter ends; a step that hangs must not hold
+    up the end of a kernel.
+    """
+
+    def __init__(self, name: str, *, limit: int | None = None, idle: float = 30.0) -> None:
+        self._name = name
+        self._limit = limit
+        self._idle_seconds = idle
+        self._state = threading.Condition()
+        self._queue: deque[Ticket[Any]] = deque()
+        self._idle = 0
+        self._busy = 0
+        self._made = 0
+
+    @property
+    def busy(self) -> int:
+        """How many threads are in a call that somebody still waits for."""
+        return self._busy
+
+    def submit(
+        self, call: Callable[[], T], done: Callable[[T | None, BaseException | None], None]
+    ) -> Ticket[T]:
+        """Run `call` in a thread and give its value or error to `done`, in that thread."""
+        ticket = Ticket(call, done)
+        with self._state:
+            self._queue.append(ticket)
+            self._staff()
+        return ticket
+
+    def disown(self, ticket: Ticket[Any]) -> None:
+        """Forget a call: skip it if it waits; let its thread end after it, uncounted, if it runs."""
+        with self._state:
+            ticket.disowned = True
+            if ticket.running:
+                self._busy -= 1
+                self._staff()
+
+    def _staff(self) -> None:
+        waiting = len(self._queue)
+        if self._idle:
+            self._state.notify(min(waiting, self._idle))
+        room = waiting if self._limit is None else self._limit - self._busy - self._idle
+        for _ in range(min(waiting - self._idle, room)):
+            self._idle += 1
+            self._made += 1
+            threading.Thread(target=self._serve, name=f"{self._name}-{self._made}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            ticket = self._next()
+            if ticket is None:
+                return
+            value, failure = None, None
+            try:
+                value = ticket.call()
+            except BaseException as error:  # noqa: BLE001 - it is handed to `done`, whatever it is
+                failure = error
+            with self._state:
+                ticket.running = False
+                if ticket.disowned:
+                    return
+                self._busy -= 1
+                self._idle += 1
+            ticket.done(value, failure)
+            del ticket, value, failure
+
+    def _next(self) -> Ticket[Any] | None:
+        with self._state:
+            while True:
+                while self._queue:
+                    ticket = self._queue.popleft()
+                    if not ticket.disowned:
+                        self._idle -= 1
+                        self._busy += 1
+                        ticket.running = True
+                        return ticket
+                if not self._state.wait(self._idle_seconds) and not self._queue:
+                    self._idle -= 1
+                    return None
+
+
+def io_thread() -> LoopThread:
+    """Return this process's `ironflow-io` thread: polls, heartbeats, reports and all waits of a lab."""
+    return _shared("ironflow-io", os.getpid())
+
+
+def user_thread() -> LoopThread:
+    """Return this process's `ironflow-user` thread, where `async def` handlers run."""
+    return _shared("ironflow-user", os.getpid())
+
+
+@cache
+def _shared(name: str, process: int) -> LoopThread:
+    # Keyed by process: a forked child gets threads of its own.
+    return LoopThread(name)
+
+
+async def _made(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return await make()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=1.0)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    # Our signals end branches nobody awaits any more; that is no news.
+    if isinstance(error, Exception) or error is None:
+        log.error("in the thread %s: %s", threading.current_thread().name, context["message"], exc_info=error)

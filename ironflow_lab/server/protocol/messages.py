@@ -1,0 +1,107 @@
+"""Request bodies to records: what is lenient by the protocol's rules, and what is refused with a reason."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from ironflow_lab.errors import InvalidArgumentError
+from ironflow_lab.models import functions
+from ironflow_lab.wire import codec
+
+# Far above any payload with a meaning, far below what exhausts a reader's stack.
+DEEPEST = 256
+_NESTED: dict[type[Any], dict[str, type[Any]]] = {
+    functions.RegisterFunctionRequest: {
+        "retry": functions.RetryConfig,
+        "concurrency": functions.ConcurrencyConfig,
+    }
+}
+# Fields that hold records; what lies below any other belongs to the user, nulls included.
+_RECORDS = frozenset({"concurrency", "error", "jobs", "retry", "steps", "triggers", "version", "yield"})
+_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+def read(body: bytes, kind: type[Any]) -> Any:
+    """Return the message; raises `InvalidArgumentError` for malformed JSON or a wrong type.
+
+    Both spellings of a field are read (rpc.md section 2, rule 1), null stands for an absent field,
+    and an empty body for an empty message.
+    """
+    text = body or b"{}"
+    try:
+        message = _decoded(text if kind is dict else _camel(text, kind), kind)
+        if _is_deep(text):
+            raise RecursionError
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(f"the message is not a {kind.__name__}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"the body is not JSON in UTF-8: {error}") from None
+    except RecursionError:
+        raise InvalidArgumentError(f"the body is nested more than {DEEPEST} levels deep; flatten it") from None
+    return message
+
+
+def _decoded(text: bytes, kind: type[Any]) -> Any:
+    try:
+        return codec.decode(text, kind)
+    except msgspec.ValidationError:
+        if b"null" not in text:
+            raise
+        return codec.decode(msgspec.json.encode(_without_nulls(msgspec.json.decode(text))), kind)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    given = ((name, item) for name, item in value.items() if item is not None)
+    return {name: _without_nulls(item) if name in _RECORDS else item for name, item in given}
+
+
+def _is_deep(text: bytes) -> bool:
+    """Return whether well-formed JSON nests deeper than `DEEPEST`: a look at the bytes alone, in C."""
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        return False
+    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(unescaped.translate(None, _NOT_BRACKETS).split(b'"')[::2])
+    # Each pass takes the innermost level away.
+    for _ in range(DEEPEST):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets)
+
+
+def _camel(body: bytes, kind: type[Any]) -> bytes:
+    """Return the body with the snake_case spellings of this message's fields made camelCase."""
+    if b"_" not in body or not any(name in body for name in _quoted(kind)):
+        return body
+    given = msgspec.json.decode(body)
+    if not isinstance(given, dict):
+        return body
+    spelled, nested = _spellings(kind), _NESTED.get(kind, {})
+    return msgspec.json.encode(
+        {
+            spelled.get(name, name): _renamed(value, _spellings(nested[name])) if name in nested else value
+            for name, value in given.items()
+        }
+    )
+
+
+def _renamed(value: Any, spelled: dict[str, str]) -> Any:
+    return {spelled.get(key, key): item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+@cache
+def _spellings(kind: type[Any]) -> dict[str, str]:
+    return {field.name: field.encode_name for field in msgspec.structs.fields(kind) if field.name != field.encode_name}
+
+
+@cache
+def _quoted(kind: type[Any]) -> tuple[bytes, ...]:
+    kinds = (kind, *_NESTED.get(kind, {}).values())
+    return tuple(b'"%s"' % name.encode() for one in kinds for name in _spellings(one))

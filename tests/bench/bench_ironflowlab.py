@@ -1,0 +1,244 @@
+"""ironflow-lab, over the wire: the embedded server, one worker and the caller, a process each.
+
+`pipelined` (the default) records steps as they finish without waiting, `step` records each before
+the next begins. Either way what was acknowledged is on disk: WAL, synchronous FULL. W3 also tells
+what the replay of a memoised step costs: the run sleeps after its last step and is executed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from ironflow_lab.client import AsyncClient, Client
+from ironflow_lab.runtime.function import Durability, DurableFunction, function
+from tests.bench import shape
+
+VARIANTS = ("pipelined", "step")
+
+
+# ---- the worker's process
+
+
+def durable(durability: Durability) -> list[DurableFunction]:
+    """Return the functions of all workloads."""
+
+    async def tiny(place: int) -> dict[str, int]:
+        return {"i": place, "v": place * 2}
+
+    async def slow(effects: shape.Effects, number: int, place: int) -> int:
+        await asyncio.sleep(shape.STEP_SECONDS)
+        effects.note(number, place)
+        return place
+
+    @function("steps", on="bench.steps", durability=durability)
+    async def steps(ctx: Any) -> int:
+        return sum([(await ctx.step.run(f"s{place}", tiny, place))["v"] for place in range(ctx.event.data["steps"])])
+
+    @function("replay", on="bench.replay", durability=durability)
+    async def replay(ctx: Any) -> float:
+        began, count = time.perf_counter(), ctx.event.data["steps"]
+        for place in range(count):
+            await ctx.step.run(f"s{place}", tiny, place)
+        replayed = time.perf_counter() - began
+        await ctx.step.sleep("rest", 0.001)
+        return replayed / count * 1e3
+
+    @function("slow", on="bench.slow", durability=durability)
+    async def slow_steps(ctx: Any) -> int:
+        order = ctx.event.data
+        effects, number = shape.Effects(Path(order["path"])), int(order["number"])
+        for place in range(order["steps"]):
+            await ctx.step.run(f"s{place}", slow, effects, number, place)
+        return number
+
+    return [steps, replay, slow_steps]
+
+
+def serve(url: str, folder: Path, durability: Durability, slots: int) -> None:
+    """Be the worker until killed."""
+    from ironflow_lab.runtime.service import Worker
+    from ironflow_lab.runtime.threads import io_thread
+
+    async def client() -> AsyncClient:
+        return AsyncClient(url)
+
+    worker = Worker(io_thread().call(client), data_folder=folder, concurrency=slots, owner="bench")
+    for one in durable(durability):
+        worker.add(one)
+    (folder / "worker.ready").touch()
+    threading.Event().wait()
+
+
+# ---- the cluster
+
+
+class Cluster:
+    """A server and a worker over one folder; both can be killed and started again."""
+
+    def __init__(self, folder: Path, variant: str, slots: int) -> None:
+        self._folder, self._variant, self._slots = folder, variant, slots
+        self._port = shape.free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.server: subprocess.Popen[bytes] | None = None
+        self.worker: subprocess.Popen[bytes] | None = None
+
+    def start_server(self) -> None:
+        """Start the server as the command line does."""
+        places = ["--port", str(self._port), "--data-dir", str(self._folder / "data")]
+        command = [sys.executable, "-m", "ironflow_lab.cli", "serve", *places]
+        self.server = shape.spawn(command, self._folder / "server.log", IRONFLOW_NO_DISCOVERY="1")
+
+    def start_worker(self) -> None:
+        """Start the worker; it waits for the server by itself."""
+        (self._folder / "worker.ready").unlink(missing_ok=True)
+        arguments = ("serve", self.url, self._folder, self._variant, self._slots)
+        command = shape.script("bench_ironflowlab", *arguments)
+        self.worker = shape.spawn(command, self._folder / "worker.log", IRONFLOW_NO_DISCOVERY="1")
+
+    def until_serving(self) -> None:
+        """Wait until the server answers."""
+        shape.until(lambda: shape.listening(self._port), "the server")
+
+    def until_working(self) -> None:
+        """Wait until the worker has registered its functions."""
+        shape.until((self._folder / "worker.ready").exists, "the worker")
+
+    def cpu(self) -> shape.Cpu:
+        """Return a meter of the three processes."""
+        assert self.server is not None
+        assert self.worker is not None
+        return shape.Cpu(server=self.server.pid, worker=self.worker.pid, caller=os.getpid())
+
+    def count(self, **filters: Any) -> int:
+        """Return how many runs match, by plain HTTP; 0 while the server is away."""
+        body = json.dumps({"limit": 1, **filters}).encode()
+        path = f"{self.url}/ironflow.v1.IronflowService/ListRuns"
+        request = urllib.request.Request(path, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(json.load(answer).get("totalCount", 0))
+        except OSError:
+            return 0
+
+    def kill(self) -> None:
+        """Kill -9 both."""
+        shape.kill(self.worker)
+        shape.kill(self.server)
+
+
+# ---- the caller
+
+
+def sequential(cluster: Cluster, size: shape.Size) -> dict[str, float]:
+    """Return the figures of W1: one caller that waits for each run."""
+    took = []
+    with Client(cluster.url) as client:
+        for number in range(size.runs + 20):
+            start = time.perf_counter()
+            answer = client.events.emit_sync("bench.steps", {"steps": size.steps})
+            if number >= 20:
+                took.append(time.perf_counter() - start)
+            assert answer.results[0].status == "completed", answer
+    return shape.latencies(took)
+
+
+async def together(cluster: Cluster, size: shape.Size) -> float:
+    """Return the seconds that all runs take, `flight` at a time, each waited for by its caller."""
+    async with AsyncClient(cluster.url) as client:
+        numbers = iter(range(size.runs))
+
+        async def caller() -> None:
+            for _ in numbers:
+                answer = await client.events.emit_sync("bench.steps", {"steps": size.steps}, timeout="120s")
+                assert answer.results[0].status == "completed", answer
+
+        began = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(size.flight)))
+        return time.perf_counter() - began
+
+
+def many(cluster: Cluster, size: shape.Size) -> dict[str, float]:
+    """Return the figures of W2."""
+    asyncio.run(together(cluster, shape.Size(runs=64, steps=size.steps, flight=size.flight)))
+    cpu = cluster.cpu()
+    seconds = asyncio.run(together(cluster, size))
+    return {**shape.throughput(size, seconds), **cpu.cores()}
+
+
+def long(cluster: Cluster, size: shape.Size) -> dict[str, float]:
+    """Return the figures of W3: one run of many steps, and what their replay costs."""
+    asyncio.run(together(cluster, shape.Size(runs=5, steps=10, flight=1)))
+    cpu = cluster.cpu()
+    figures = shape.per_step(size, asyncio.run(together(cluster, size)))
+    cores = cpu.cores()
+    with Client(cluster.url) as client:
+        answer = client.events.emit_sync("bench.replay", {"steps": size.steps}, timeout="120s")
+    return {**figures, "replay_ms_per_step": round(float(answer.results[0].output), 5), **cores}
+
+
+def crash(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, float]:
+    """Return the figures of W4; every run was accepted before the worker began."""
+    effects = shape.Effects(folder / "effects")
+
+    async def emit() -> None:
+        order = {"steps": size.steps, "path": str(effects.path)}
+        async with AsyncClient(cluster.url) as client:
+            await asyncio.gather(
+                *(client.events.emit("bench.slow", {"number": number, **order}) for number in range(size.runs))
+            )
+
+    asyncio.run(emit())
+    cluster.start_worker()
+    effects.wait_for_kill_point(size)
+    cluster.kill()
+    effects.killed()
+    cluster.start_server()
+    cluster.start_worker()
+    return effects.recovered(size, lambda: cluster.count(statuses=["RUN_STATUS_COMPLETED"]))
+
+
+def measure(task: shape.Task, folder: Path) -> dict[str, float]:
+    """Return the figures of the workload."""
+    size = task.size
+    cluster = Cluster(folder, task.variant, max(size.flight, 10))
+    try:
+        cluster.start_server()
+        cluster.until_serving()
+        cluster.start_worker()
+        cluster.until_working()
+        match task.workload:
+            case "W1":
+                return sequential(cluster, size)
+            case "W2":
+                return many(cluster, size)
+            case "W3":
+                return long(cluster, size)
+        # Accepted while no worker is there; the functions are known from the one that was.
+        shape.kill(cluster.worker)
+        return crash(cluster, size, folder)
+    finally:
+        cluster.kill()
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    if sys.argv[1] == "serve":
+        url, folder, durability, slots = sys.argv[2:]
+        serve(url, Path(folder), "step" if durability == "step" else "pipelined", int(slots))
+        return
+    task = shape.task("ironflow-lab", variants=VARIANTS)
+    with shape.scratch("ironflow-lab") as folder:
+        task.report(**measure(task, folder))
+
+
+if __name__ == "__main__":
+    main()

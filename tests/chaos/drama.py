@@ -1,0 +1,191 @@
+"""One session: the tour's bills, a real server and a real kernel, kills at given points, and the reading
+of rows between them.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal, Self
+
+from tests.chaos import cells, law, plan
+from tests.chaos.kernel import CellFailed, Kernel, environment_of
+from tests.chaos.law import Sighting, StepSeen
+from tests.chaos.witness import Line, Witness
+from tests.conformance.plain import payload
+from tests.conformance.processes import Server
+
+Victim = Literal["server", "kernel", "both"]
+VICTIMS: tuple[Victim, ...] = ("server", "kernel", "both")
+PATIENCE = 60.0
+_RUN, _STEP = len("RUN_STATUS_"), len("STEP_STATUS_")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Kill -9 of `victim` once `after` bodies have begun."""
+
+    victim: Victim
+    after: int
+
+
+def points(seed: int, victims: Sequence[Victim], *, first: int = 5, last: int | None = None) -> list[Kill]:
+    """Return one kill a victim at places drawn from the seed, spread over the whole session."""
+    chance = random.Random(seed)
+    end = (last or plan.bodies() - 20) - first
+    share = end / len(victims)
+    return [Kill(victim, first + int((place + chance.random()) * share)) for place, victim in enumerate(victims)]
+
+
+@dataclass
+class Drama:
+    """A session being played in a folder; afterwards `lines` and `sightings` are what the law is held to."""
+
+    folder: Path
+    server: Server = field(init=False)
+    witness: Witness = field(init=False)
+    kernel: Kernel | None = None
+    sightings: list[Sighting] = field(default_factory=list)
+    emission: str = ""
+    emitted: bool = False
+    emissions: int = 0
+    accepted_at_first_kill: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.server = Server(self.folder)
+        self.witness = Witness(self.folder / "witness")
+
+    def __enter__(self) -> Self:
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.kernel is not None:
+            self.kernel.kill()
+        self.server.kill()
+
+    @property
+    def lines(self) -> list[Line]:
+        """All that the witness file says."""
+        return self.witness.lines()
+
+    def play(self, kills: Sequence[Kill]) -> None:
+        """Emit the bills, kill at every point and start again what was killed, until every run has ended."""
+        self._open_kernel()
+        for kill in kills:
+            self._reach(partial(self._begun, kill.after), f"{kill.after} bodies to begin")
+            self._strike(kill)
+        self._reach(lambda: self.emitted, "the emission to end")
+        self._reach(self._all_ended, "every run to end")
+        self.see(self._runs())
+
+    def see(self, runs: Sequence[str]) -> None:
+        """Read these runs and their steps, and note where the witness file stood when each answer came."""
+        for run in runs:
+            row = self.server.plain.run(run)
+            steps = self.server.plain.steps(run)
+            at = self.witness.size()
+            self.sightings.append(
+                Sighting(
+                    at=at,
+                    run=run,
+                    bill=row["input"]["bill"],
+                    status=row["status"][_RUN:].lower(),
+                    attempt=row["attempt"],
+                    steps={
+                        step["stepId"]: StepSeen(
+                            status=step["status"][_STEP:].lower(),
+                            attempt=step["attempt"],
+                            name=step["stepId"].split(":")[-2],
+                            kept=(step.get("sequence", 0), step.get("startedAt"), repr(payload(step, "output"))),
+                        )
+                        for step in steps
+                    },
+                )
+            )
+
+    def story(self) -> str:
+        """Return what the processes said, for a failure."""
+        parts = [*self.notes, self.server.story()]
+        return "\n".join([*parts, self.kernel.story()] if self.kernel else parts)
+
+    # ---- killing and starting again
+
+    def _strike(self, kill: Kill) -> None:
+        self.see(self._recent())
+        parts = ("kernel", "server") if kill.victim == "both" else (kill.victim,)
+        for part in parts:
+            self.witness.mark("down", part)
+        if "server" in parts:
+            self.server.kill()
+        if "kernel" in parts and self.kernel is not None:
+            self.kernel.kill()
+            self.kernel = None
+        began = self.witness.begun()
+        if "server" in parts:
+            self.server.start()
+            self.witness.mark("up", "server")
+        # Rows as they are before a new worker is there: what is recorded now must not run again.
+        runs = self._runs()
+        self.see(runs)
+        self.accepted_at_first_kill = self.accepted_at_first_kill or len(runs)
+        if "kernel" in parts:
+            self._open_kernel()
+            self.witness.mark("up", "kernel")
+        self.notes.append(f"killed {kill.victim} after {began} bodies, with {len(runs)} runs accepted")
+
+    def _open_kernel(self) -> None:
+        self.kernel = Kernel(self.folder, **environment_of(self.server.plain.url, self.witness.path))
+        self.kernel.run(cells.CONNECT)
+        self.kernel.run(cells.DEFINE)
+        if not self.emitted:
+            self._emit()
+
+    def _emit(self) -> None:
+        assert self.kernel is not None
+        self.emissions += 1
+        self.emission = self.kernel.start_cell(cells.EMIT)
+
+    def _reach(self, done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            self._watch_emission()
+            assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}\n{self.story()}"
+            time.sleep(0.002)
+
+    def _watch_emission(self) -> None:
+        if self.emitted or self.kernel is None:
+            return
+        try:
+            self.emitted = self.kernel.cell_ended(self.emission)
+        except CellFailed as failure:
+            # The remedy that any user has: run the cell again. The batch has a name, so nothing doubles.
+            self.notes.append(str(failure))
+            self._emit()
+
+    # ---- reading
+
+    def _begun(self, wanted: int) -> bool:
+        return self.witness.begun() >= wanted
+
+    def _runs(self) -> list[str]:
+        pages = self.server.plain.pages("ListRuns", "runs", limit=500)
+        return [row["id"] for page in pages for row in page]
+
+    def _recent(self) -> list[str]:
+        begun = [line.run for line in self.lines if line.phase == "begin"]
+        return list(dict.fromkeys(reversed(begun)))[:15]
+
+    def _all_ended(self) -> bool:
+        moving = ["RUN_STATUS_WAITING_FOR_CAPACITY", "RUN_STATUS_RUNNING", "RUN_STATUS_WAITING", "RUN_STATUS_PENDING"]
+        page = self.server.plain.call("ListRuns", {"statuses": moving, "limit": 1})
+        return page.get("totalCount", 0) == 0
+
+    def faults(self) -> list[str]:
+        """Return what breaks the law."""
+        return law.faults(self.lines, self.sightings)

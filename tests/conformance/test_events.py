@@ -1,0 +1,186 @@
+"""Events start runs: matching, idempotency and waiting for the outcome (engine.md sections 3 and 4.5)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.conformance.conftest import register
+from tests.conformance.plain import Plain, instant, payload
+from tests.conformance.plain_worker import PlainWorker
+
+
+def trigger(plain: Plain, id_: str, *events: str) -> str:
+    triggers = [{"event": event} for event in events]
+    plain.call("RegisterFunction", {"id": id_, "triggers": triggers})
+    return id_
+
+
+def started(plain: Plain, event: str) -> set[str]:
+    """The functions of which an event starts a run."""
+    runs = plain.emit(event, {}).get("runIds", [])
+    functions = [plain.run(run_id)["functionId"] for run_id in runs]
+    assert len(set(functions)) == len(functions), "one run per function"
+    return set(functions)
+
+
+def test_no_match_is_no_error(plain: Plain, name: str) -> None:
+    answer = plain.emit(f"{name}.nobody", {})
+    assert answer.keys() == {"eventId"}
+    assert answer["eventId"]
+
+
+def test_every_matching_function_starts_once(plain: Plain, name: str) -> None:
+    exact = trigger(plain, f"{name}-exact", f"{name}.a.b")
+    one = trigger(plain, f"{name}-one", f"{name}.*.b", f"{name}.a.*", f"{name}.a.b")
+    rest = trigger(plain, f"{name}-rest", f"{name}.>")
+    trigger(plain, f"{name}-none")
+    assert started(plain, f"{name}.a.b") == {exact, one, rest}
+    assert started(plain, f"{name}.a.c") == {one, rest}
+    assert started(plain, f"{name}.a") == {rest}
+    assert started(plain, f"{name}.a.b.c") == {rest}
+    assert started(plain, name) == set(), "`>` stands for one token or more"
+    assert started(plain, f"{name}.A.B") == {rest}, "case counts"
+
+
+def test_functions_registered_later_do_not_match(plain: Plain, name: str) -> None:
+    before = plain.emit(f"{name}.go", {})
+    register(plain, name)
+    assert "runIds" not in before
+    assert plain.call("ListRuns", {"functionId": name}) == {}
+
+
+@pytest.mark.parametrize("procedure", ["Emit", "Trigger"])
+def test_the_run_tells_of_its_event(
+    plain: Plain, worker: PlainWorker, name: str, procedure: str
+) -> None:
+    event = {"event": f"{name}.go", "data": {"a": [1]}, "metadata": {"trace": "t"}, "version": 3}
+    answer = plain.call(procedure, {**event, "idempotencyKey": f"{name}-k"})
+    (run_id,) = answer["runIds"]
+    run = plain.run(run_id)
+    assert (run["eventId"], run["eventName"]) == (answer["eventId"], f"{name}.go")
+    assert (run["attempt"], run["maxAttempts"], run["functionVersion"]) == (1, 25, 1)
+    assert run["executionMode"] == "EXECUTION_MODE_PULL"
+    assert run["environmentId"]
+    sent = worker.take(run_id).raw["event"]
+    assert sent == {
+        **sent,
+        "id": answer["eventId"],
+        "name": f"{name}.go",
+        "data": {"a": [1]},
+        "metadata": {"trace": "t"},
+        "version": 3,
+        "source": "api",
+        "idempotency_key": f"{name}-k",
+    }
+    assert instant(sent["timestamp"])
+
+
+def test_defaults_of_an_event(plain: Plain, worker: PlainWorker, name: str) -> None:
+    plain.start(f"{name}.go", {})
+    sent = worker.take().raw["event"]
+    assert (sent["version"], sent["source"]) == (1, "api")
+    assert sent.get("metadata") in (None, {})
+    assert "idempotency_key" not in sent
+
+
+def test_a_repeated_key_gives_the_first_answer(plain: Plain, worker: PlainWorker, name: str) -> None:
+    event = {"event": f"{name}.go", "data": {"n": 1}, "idempotencyKey": f"{name}-k"}
+    first = plain.call("Emit", event)
+    assert plain.call("Emit", event) == first
+    assert plain.call("Trigger", {**event, "data": {"n": 2}}) == first, "the payload does not count"
+    assert plain.call("Emit", {**event, "event": f"{name}.other"}) == first, "rulings.md 24"
+    sync = plain.call("TriggerSync", {**event, "timeoutMs": 1})
+    assert sync["eventId"] == first["eventId"]
+    assert [result["runId"] for result in sync["results"]] == first["runIds"]
+    other = plain.call("Emit", {**event, "idempotencyKey": f"{name}-k2"})
+    assert not set(other["runIds"]) & set(first["runIds"])
+    assert plain.call("ListRuns", {"functionId": name})["totalCount"] == 2
+    worker.done(worker.take(first["runIds"][0]), "completed", output=1)
+    assert plain.call("Emit", event) == first, "also when the run has ended"
+
+
+def test_a_key_that_matched_nothing_keeps_its_answer(plain: Plain, name: str) -> None:
+    event = {"event": f"{name}.go", "idempotencyKey": f"{name}-k"}
+    first = plain.call("Emit", event)
+    register(plain, name)
+    assert plain.call("Emit", event) == first
+    assert "runIds" not in first
+
+
+def test_no_key_is_no_key(plain: Plain, name: str) -> None:
+    register(plain, name)
+    answers = [plain.emit(f"{name}.go", {}, idempotencyKey="") for _ in range(3)]
+    assert len({answer["runIds"][0] for answer in answers}) == 3
+
+
+def test_a_key_holds_in_a_race(plain: Plain, name: str) -> None:
+    register(plain, name)
+    event = {"event": f"{name}.go", "data": {}, "idempotencyKey": f"{name}-k"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: plain.call("Emit", event), range(24)))
+    assert answers == answers[:1] * 24
+    assert plain.call("ListRuns", {"functionId": name})["totalCount"] == 1
+
+
+# ---- TriggerSync
+
+
+def sync(plain: Plain, event: str, timeout_ms: int = 20_000, **fields: Any) -> dict[str, Any]:
+    message = {"event": event, "data": {}, "timeoutMs": timeout_ms, **fields}
+    found: dict[str, Any] = plain.call("TriggerSync", message)
+    return found
+
+
+def test_sync_without_a_match(plain: Plain, name: str) -> None:
+    answer = sync(plain, f"{name}.nobody")
+    assert answer.keys() == {"eventId"}
+
+
+def test_sync_times_out_and_the_run_goes_on(plain: Plain, worker: PlainWorker, name: str) -> None:
+    (result,) = sync(plain, f"{name}.go", 30)["results"]
+    assert result == {
+        **result,
+        "functionId": name,
+        "status": "RUN_STATUS_WAITING_FOR_CAPACITY",
+        "waitTimedOut": True,
+    }
+    assert not {"output", "outputValue", "error"} & result.keys()
+    worker.done(worker.take(result["runId"]), "completed", output=[1])
+    assert plain.run(result["runId"])["status"] == "RUN_STATUS_COMPLETED"
+
+
+def test_sync_waits_for_every_run(plain: Plain, worker: PlainWorker, name: str) -> None:
+    other = register(plain, f"{name}-b")
+    plain.call("RegisterFunction", {"id": f"{name}-b", "triggers": [{"event": f"{name}.go"}]})
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(sync, plain, f"{name}.go")
+        job = worker.take()
+        worker.done(job, "completed", output={"a": 1})
+        second = other.take()
+        assert not answer.done(), "one of two runs has not ended"
+        other.fail(second, retryable=False, message="declined", code="CARD")
+        results = {result["functionId"]: result for result in answer.result()["results"]}
+    good, bad = results[name], results[f"{name}-b"]
+    assert (good["status"], payload(good, "output")) == ("RUN_STATUS_COMPLETED", {"a": 1})
+    assert bad["status"] == "RUN_STATUS_FAILED"
+    assert (bad["error"]["message"], bad["error"]["code"]) == ("declined", "CARD")
+    assert not {"waitTimedOut"} & (good.keys() | bad.keys())
+    assert {good["runId"], bad["runId"]} == {job.run_id, second.run_id}
+
+
+def test_sync_hears_of_a_cancelled_run(plain: Plain, worker: PlainWorker, name: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(sync, plain, f"{name}.go")
+        plain.cancel(worker.take().run_id)
+        (result,) = answer.result()["results"]
+    assert result["status"] == "RUN_STATUS_CANCELLED"
+
+
+def test_sync_on_runs_that_have_ended(plain: Plain, worker: PlainWorker, name: str) -> None:
+    run_id = plain.start(f"{name}.go", {}, idempotencyKey=f"{name}-k")
+    worker.done(worker.take(run_id), "completed", output=None)
+    (result,) = sync(plain, f"{name}.go", idempotencyKey=f"{name}-k")["results"]
+    assert (result["runId"], result["status"]) == (run_id, "RUN_STATUS_COMPLETED")

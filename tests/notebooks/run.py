@@ -1,0 +1,41 @@
+"""Executes every notebook with nbval: `python tests/notebooks/run.py [pytest arguments]`.
+
+The notebooks run as copies beside a data folder of their own, so that neither the developer's runs
+nor an earlier test are seen; the server that they start is ended afterwards.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NBVAL = ("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
+
+
+def main(arguments: list[str]) -> int:
+    """Run all notebooks; return pytest's exit code."""
+    with tempfile.TemporaryDirectory(prefix="notebooks-") as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "notebooks", folder, dirs_exist_ok=True)
+        data = folder / ".ironflow"
+        data.mkdir(mode=0o700)
+        try:
+            return executed(folder, arguments)
+        finally:
+            stop = (sys.executable, "-m", "ironflow_lab.cli", "stop", "--force", "--data-dir", data)
+            subprocess.run(stop, check=False, timeout=60)
+
+
+def executed(folder: Path, arguments: list[str]) -> int:
+    """Run pytest on the notebooks in `folder` with the repository's settings."""
+    settings = ("-c", ROOT / "pyproject.toml", "--rootdir", folder, "-p", "no:cacheprovider")
+    command = (sys.executable, "-m", "pytest", *settings, *NBVAL, "--durations=10", folder, *arguments)
+    return subprocess.run(command, cwd=folder, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

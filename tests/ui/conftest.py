@@ -1,0 +1,188 @@
+"""JupyterLab in a real headless Chromium: one server for the session, one page for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = Path(os.environ.get("IRONFLOW_LAB_SHOTS", ROOT / "build" / "screenshots"))
+# Without these Chromium looks for hosts of its own at every start.
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 60_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class JupyterLab:
+    """A running JupyterLab and the folder it shows."""
+
+    url: str
+    folder: Path
+
+    def write(self, name: str, *cells: str) -> str:
+        """Save a notebook of code cells and return its name."""
+        notebook = nbformat.v4.new_notebook()
+        notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
+        nbformat.write(notebook, self.folder / name)
+        return name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notebook:
+    """One open notebook."""
+
+    page: Page
+    name: str
+
+    @property
+    def cells(self) -> Locator:
+        """The code cells, in order."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell")
+
+    def command(self, menu: str, command: str) -> None:
+        """Choose a command from a menu of the menu bar."""
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=menu).first.click()
+        self.page.locator(f'.lm-Menu-item[data-command="{command}"]').first.click()
+
+    def run_all(self) -> None:
+        """Run every cell and wait until the last one is done."""
+        self.command("Run", "runmenu:run-all")
+        self.wait_done(self.cells.count() - 1)
+
+    def run_cell(self, index: int) -> None:
+        """Run one cell without waiting for it."""
+        self.cells.nth(index).locator(".jp-InputArea-editor").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def wait_done(self, index: int) -> None:
+        """Wait until a cell has run: its prompt has a number again."""
+        prompt = self.cells.nth(index).locator(".jp-InputPrompt")
+        self.page.wait_for_function(
+            "node => /\\[\\d+\\]/.test(node.textContent)",
+            arg=prompt.element_handle(),
+            timeout=PATIENCE,
+        )
+
+    def output(self, index: int) -> Locator:
+        """The output area of a cell."""
+        return self.cells.nth(index).locator(".jp-OutputArea").first
+
+    def theme(self, name: str) -> None:
+        """Switch to "JupyterLab Light" or "JupyterLab Dark"."""
+        self.page.evaluate(
+            "name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})",
+            name,
+        )
+        light = "true" if name.endswith("Light") else "false"
+        expect(self.page.locator(f'body[data-jp-theme-light="{light}"]')).to_be_visible()
+
+    def shot(self, name: str, part: Locator | None = None) -> None:
+        """Save a picture to look at."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        (part or self.page).screenshot(path=SHOTS / f"{name}.png")
+
+
+@pytest.fixture(scope="session")
+def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
+    home = tmp_path_factory.mktemp("jupyter")
+    folder = tmp_path_factory.mktemp("notebooks")
+    settings = home / "settings"
+    news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(json.dumps({"fetchNews": "false"}))
+    own = {
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+    environment = {key: value for key, value in os.environ.items() if "IRONFLOW" not in key} | own
+    port = _free_port()
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ip=127.0.0.1"]
+    command += [f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--expose-app-in-browser"]
+    command += ["--ServerApp.port_retries=0", *(["--allow-root"] if os.geteuid() == 0 else [])]
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+        try:
+            _until_answering(f"http://127.0.0.1:{port}/api", process, home / "log")
+            yield JupyterLab(url=f"http://127.0.0.1:{port}", folder=folder)
+        finally:
+            process.terminate()
+            process.wait(20)
+            stop = [sys.executable, "-m", "ironflow_lab.cli", "stop"]
+            subprocess.run(stop, cwd=folder, env=environment, check=False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "browser.py")], capture_output=True, text=True, check=True
+    )
+    with sync_playwright() as playwright:
+        path = found.stdout.strip().splitlines()[-1]
+        chromium = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_notebook(jupyterlab: JupyterLab, browser: Browser) -> Iterator[Callable[[str], Notebook]]:
+    """Return a function that opens a notebook in a workspace and a page of its own."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1600})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+
+    def opened(name: str) -> Notebook:
+        workspace = Path(name).stem
+        page.goto(f"{jupyterlab.url}/lab/workspaces/{workspace}/tree/{name}")
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        return Notebook(page=page, name=name)
+
+    yield opened
+    context.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until_answering(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = monotonic() + 60
+    while monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"JupyterLab ended: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            # Nothing listens yet; the wait for the process is the pause between two tries.
+            try:
+                process.wait(0.2)
+            except subprocess.TimeoutExpired:
+                continue
+    raise RuntimeError(f"JupyterLab did not answer: {log.read_text()[-2000:]}")

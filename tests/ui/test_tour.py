@@ -1,0 +1,56 @@
+"""The tour, run and looked at in JupyterLab, in both themes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.conftest import ROOT, JupyterLab, Notebook
+
+pytestmark = pytest.mark.ui
+
+
+def test_tour_runs_and_reads_well_in_both_themes(
+    jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]
+) -> None:
+    shutil.copy(ROOT / "notebooks" / "00_tour.ipynb", jupyterlab.folder / "tour.ipynb")
+    notebook = open_notebook("tour.ipynb")
+    notebook.run_all()
+
+    errors = notebook.page.locator(".jp-OutputArea [data-mime-type='application/vnd.jupyter.stderr']")
+    assert errors.all_inner_texts() == []
+    expect(notebook.page.locator(".js-plotly-plot").first).to_be_visible()
+    card = notebook.page.locator(".ironflow-run").first
+    expect(card).to_contain_text("completed")
+    expect(card).to_contain_text("charge")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        notebook.theme(theme)
+        card.scroll_into_view_if_needed()
+        assert _contrast(card) >= 4.5, theme
+        notebook.shot(f"tour-{theme.split()[-1].lower()}-card", card)
+        notebook.page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
+        notebook.shot(f"tour-{theme.split()[-1].lower()}")
+
+
+def _contrast(card: object) -> float:
+    """Return the WCAG contrast of the card's text on what is really behind it."""
+    colours = card.evaluate(  # type: ignore[attr-defined]
+        """node => {
+            let behind = node;
+            const clear = c => c === 'transparent' || /, 0\\)$/.test(c);
+            while (behind.parentElement && clear(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+            return [getComputedStyle(node).color, getComputedStyle(behind).backgroundColor];
+        }"""
+    )
+    light, dark = sorted((_luminance(colour) for colour in colours), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(float(number)) / 255 for number in re.findall(r"[\d.]+", colour)[:3]]
+    red, green, blue = (one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

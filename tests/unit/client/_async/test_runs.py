@@ -1,0 +1,226 @@
+"""Reading, listing, cancelling and waiting for runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ironflow_lab.client import AsyncClient
+from ironflow_lab.client._seam import AnswerTooLargeError
+from ironflow_lab.errors import (
+    DefinitionError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from ironflow_lab.models.instant import Instant, parse_instant
+
+if TYPE_CHECKING:
+    from tests.unit.client._async.conftest import AsyncScript
+
+
+async def test_get_settles_the_payload_pairs(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer(
+        {
+            "id": "run_1",
+            "status": "RUN_STATUS_FAILED",
+            "input": {"a": 1},
+            "outputValue": None,
+            "error": {"message": "boom", "retryAfterMs": "1500"},
+            "createdAt": "2026-01-02T03:04:05.000000001Z",
+            "somethingNew": 1,
+        }
+    )
+    run = await client.runs.get("run_1")
+    assert (run.status, run.input, run.output, run.attempt) == ("failed", {"a": 1}, None, 0)
+    assert run.error is not None
+    assert (run.error.message, run.error.retry_after_ms) == ("boom", 1500)
+    assert run.created_at == parse_instant("2026-01-02T03:04:05Z") + 1
+    assert script.request.path == "/ironflow.v1.IronflowService/GetRun"
+
+
+async def test_an_unknown_run(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"code": "not_found", "message": "no run run_9"}, status=404)
+    with pytest.raises(NotFoundError, match="run_9"):
+        await client.runs.get("run_9")
+
+
+async def test_list_sends_every_filter(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"runs": [{"id": "run_1"}], "totalCount": 1})
+    page = await client.runs.list(
+        function_id="f",
+        status="failed",
+        since="2h",
+        until=datetime(2026, 1, 2, 3, tzinfo=UTC),
+        event_id="evt_1",
+        search="x",
+        limit=10,
+        offset=20,
+    )
+    assert (page.runs[0].id, page.next_cursor, page.total_count) == ("run_1", "", 1)
+    assert script.sent == {
+        "functionId": "f",
+        "status": "RUN_STATUS_FAILED",
+        "since": "2026-01-02T01:04:05Z",
+        "until": "2026-01-02T03:00:00Z",
+        "eventId": "evt_1",
+        "search": "x",
+        "limit": 10,
+        "offset": 20,
+    }
+
+
+async def test_list_without_filters_sends_nothing(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({})
+    assert (await client.runs.list()).runs == ()
+    assert script.sent == {}
+
+
+async def test_several_statuses_in_either_spelling(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({})
+    await client.runs.list(statuses=["failed", "RUN_STATUS_CANCELLED"])
+    assert script.sent == {"statuses": ["RUN_STATUS_FAILED", "RUN_STATUS_CANCELLED"]}
+
+
+@pytest.mark.parametrize(
+    ("since", "sent"),
+    [
+        (timedelta(minutes=5), "2026-01-02T02:59:05Z"),
+        ("1h30m", "2026-01-02T01:34:05Z"),
+        ("2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00Z"),
+        ("2026-01-01 00:00:00.5Z", "2026-01-01T00:00:00.500Z"),
+        (Instant(1), "1970-01-01T00:00:00.000000001Z"),
+    ],
+)
+async def test_the_ways_to_say_when(client: AsyncClient, script: AsyncScript, since: Any, sent: str) -> None:
+    script.answer({})
+    await client.runs.list(since=since)
+    assert script.sent == {"since": sent}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"status": "complete"}, "completed"),
+        ({"statuses": ["failed", "dead"]}, "'dead' is not one of"),
+        ({"status": "failed", "statuses": ["failed"]}, "not both"),
+        ({"since": "1h", "until": "2h"}, "after until"),
+        ({"cursor": "c", "offset": 3}, "not both"),
+    ],
+)
+async def test_wrong_filters_are_not_sent(client: AsyncClient, wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=says):
+        await client.runs.list(**wrong)
+
+
+@pytest.mark.parametrize(
+    "since", ["yesterday", "", 5, "2026-01-01", "2026-01-01T00:00:00", datetime.fromisoformat("2026-01-01"), "999999d"]
+)
+async def test_wrong_times_are_not_sent(client: AsyncClient, since: Any) -> None:
+    with pytest.raises(DefinitionError):
+        await client.runs.list(since=since)
+
+
+async def test_iterate_follows_the_cursor(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"runs": [{"id": "run_3"}, {"id": "run_2"}], "nextCursor": "after-2"})
+    script.answer({"runs": [], "nextCursor": "after-2b"})
+    script.answer({"runs": [{"id": "run_1"}]})
+    found = [run.id async for run in client.runs.iterate(status="failed", page_size=2)]
+    assert found == ["run_3", "run_2", "run_1"]
+    asked = {"status": "RUN_STATUS_FAILED", "limit": 2}
+    assert script.all_sent == [
+        asked,
+        {**asked, "cursor": "after-2"},
+        {**asked, "cursor": "after-2b"},
+    ]
+
+
+def test_iterate_checks_its_filters_before_the_first_step(client: AsyncClient) -> None:
+    with pytest.raises(InvalidArgumentError):
+        client.runs.iterate(status="nope")
+    with pytest.raises(InvalidArgumentError, match="page_size"):
+        client.runs.row_pages(page_size=0)
+
+
+async def test_a_server_that_repeats_its_cursor_does_not_loop_forever(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"runs": [{"id": "run_1"}], "nextCursor": "c"})
+    script.answer({"runs": [{"id": "run_1"}], "nextCursor": "c"})
+    with pytest.raises(InternalError, match="twice"):
+        _ = [run async for run in client.runs.iterate()]
+
+
+async def test_rows_keep_payloads_and_times_as_text(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer(
+        b'{"runs":[{"id":"run_1","input":{"a":1},"outputValue":[1],"status":"RUN_STATUS_COMPLETED",'
+        b'"createdAt":"2026-01-02T03:04:05Z"}],"nextCursor":"n"}'
+    )
+    script.answer({"runs": [{"id": "run_0"}]})
+    first, second = [page async for page in client.runs.row_pages(function_id="f")]
+    row = first.runs[0]
+    assert (bytes(row.input), bytes(row.output_value), bytes(row.output)) == (b'{"a":1}', b"[1]", b"")
+    assert (row.status, row.created_at) == ("RUN_STATUS_COMPLETED", "2026-01-02T03:04:05Z")
+    assert second.runs[0].id == "run_0"
+    asked = {"functionId": "f", "limit": 500}
+    assert script.all_sent == [asked, {**asked, "cursor": "n"}]
+
+
+async def test_pages_too_large_are_asked_for_again_in_halves(client: AsyncClient, script: AsyncScript) -> None:
+    script.fail(AnswerTooLargeError("big"))
+    script.answer({"runs": [{"id": "run_2"}], "nextCursor": "c"})
+    script.fail(AnswerTooLargeError("big"))
+    script.answer({"runs": [{"id": "run_1"}]})
+    found = [run.id async for run in client.runs.iterate(page_size=5)]
+    assert found == ["run_2", "run_1"]
+    assert [sent["limit"] for sent in script.all_sent] == [5, 2, 2, 1]
+
+
+async def test_one_run_too_large_is_an_error(client: AsyncClient, script: AsyncScript) -> None:
+    script.fail(AnswerTooLargeError("big"))
+    with pytest.raises(AnswerTooLargeError):
+        _ = [run async for run in client.runs.iterate(page_size=1)]
+
+
+async def test_steps(client: AsyncClient, script: AsyncScript) -> None:
+    steps = [{"id": "s", "stepId": "run_1:a:0", "stepType": "STEP_TYPE_SLEEP", "outputValue": 3}]
+    script.answer({"steps": steps})
+    script.answer({"steps": steps})
+    (step,) = await client.runs.steps("run_1")
+    (row,) = await client.runs.step_rows("run_1")
+    assert (step.step_type, step.output) == ("sleep", 3)
+    assert (row.step_type, bytes(row.output_value)) == ("STEP_TYPE_SLEEP", b"3")
+    assert script.all_sent == [{"runId": "run_1"}, {"runId": "run_1"}]
+
+
+async def test_cancel(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"id": "run_1", "status": "RUN_STATUS_CANCELLED"})
+    assert (await client.runs.cancel("run_1", reason="tired")).status == "cancelled"
+    assert script.sent == {"id": "run_1", "reason": "tired"}
+
+
+async def test_cancel_of_an_ended_run(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"code": "failed_precondition", "message": "run_1 has ended"}, status=400)
+    with pytest.raises(FailedPreconditionError, match="has ended"):
+        await client.runs.cancel("run_1")
+
+
+async def test_wait(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"ended": ["run_1"], "unknown": ["run_9"]})
+    answer = await client.runs.wait(["run_1", "run_9"], timeout=2.5)
+    assert (answer.ended, answer.unknown) == (("run_1",), ("run_9",))
+    assert script.sent == {"run_ids": ["run_1", "run_9"], "timeout_ms": 2500}
+    assert (script.request.path, script.request.wait) == ("/lab/v1/runs/wait", 2.5)
+
+
+async def test_waiting_for_no_run_asks_nobody(client: AsyncClient, script: AsyncScript) -> None:
+    assert (await client.runs.wait([], timeout="1s")).ended == ()
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("run_id", ["", "  ", None, 7, "..", "\ud800"])
+async def test_wrong_ids_are_not_sent(client: AsyncClient, run_id: Any) -> None:
+    for call in (client.runs.get, client.runs.steps, client.runs.cancel):
+        with pytest.raises(InvalidArgumentError):
+            await call(run_id)

@@ -1,0 +1,441 @@
+"""An in-memory server with faults, a clock that only moves when told, and an executor without threads."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ironflow_lab.errors import ApiError, NotFoundError, StaleExecutionError, UnavailableError
+from ironflow_lab.models.functions import RegisterFunctionRequest
+from ironflow_lab.models.instant import Instant
+from ironflow_lab.models.server import Capabilities
+from ironflow_lab.models.workers import (
+    Assignment,
+    CompletedStep,
+    Fence,
+    HeartbeatRequest,
+    JobEvent,
+    JobUpdate,
+    LeaseLine,
+    RegisterRequest,
+    StepResult,
+)
+from ironflow_lab.runtime import execution
+from ironflow_lab.runtime.desk import Executor
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.segment import Segment
+from ironflow_lab.runtime.threads import DaemonPool
+from ironflow_lab.wire import codec
+
+START = 1_767_323_045_000_000_000  # 2026-01-02T03:04:05Z
+
+
+class FakeClock:
+    """A wall clock that stands still until `now` is called: each call is a millisecond later."""
+
+    def __init__(self, start: int = START) -> None:
+        self.time = start
+
+    def now(self) -> int:
+        self.time += 1_000_000
+        return self.time
+
+
+class FakeTimer:
+    """A call a `FakePace` will make."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class FakePace:
+    """Time that passes only by `advance`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._order = itertools.count()
+        self._timers: list[tuple[float, int, FakeTimer]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        ended = asyncio.Event()
+        timer = self.call_later(seconds, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            timer.cancel()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(call)
+        heapq.heappush(self._timers, (self.now + seconds, next(self._order), timer))
+        return timer
+
+    def due(self) -> list[float]:
+        """Return in how many seconds each live timer is due."""
+        return [round(at - self.now, 6) for at, _, timer in sorted(self._timers) if timer.call]
+
+    async def advance(self, seconds: float) -> None:
+        """Let that many seconds pass, timer by timer, with the loop settled after each."""
+        end = self.now + seconds
+        await settle()
+        while self._timers and self._timers[0][0] <= end:
+            self.now, _, timer = heapq.heappop(self._timers)
+            if timer.call is not None:
+                timer.call()
+                await settle()
+        self.now = end
+
+
+async def settle(turns: int = 60) -> None:
+    """Let everything that is ready in this loop run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Run:
+    """A run on the fake server."""
+
+    id: str
+    function_id: str
+    data: Any
+    steps: dict[str, StepResult] = field(default_factory=dict)
+    status: str = "queued"
+    attempt: int = 1
+    execution_seq: int = 0
+    base: int = 0
+    finished: JobUpdate | None = None
+    holder: str = ""
+    waiting_for: str = ""
+
+    @property
+    def job_id(self) -> str:
+        return f"{self.id}.{self.execution_seq}"
+
+    @property
+    def output(self) -> Any:
+        return plain(self.finished.output) if self.finished is not None else None
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the output of each completed step by id."""
+        return {key: plain(step.output) for key, step in self.steps.items() if step.status == "completed"}
+
+
+@dataclass
+class Fault:
+    """What happens to one call: `before` and `after` are raised around it, `gate` holds it."""
+
+    before: ApiError | None = None
+    after: ApiError | None = None
+    gate: asyncio.Event | None = None
+    twice: bool = False
+
+
+def plain(value: Any) -> Any:
+    """Return JSON text as the value it stands for."""
+    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+
+
+def gone() -> UnavailableError:
+    """Return the error of a server that does not answer."""
+    return UnavailableError("connection refused; is the server running?", retryable=True)
+
+
+def broken(status: int = 503) -> UnavailableError:
+    """Return the error of a server that answers but fails."""
+    return UnavailableError(f"HTTP {status}", status=status, retryable=True)
+
+
+class FakeServer:
+    """The polling-worker protocol in memory; every message passes through JSON as on the wire."""
+
+    def __init__(self, *, lab: tuple[str, ...] = ("workers/lease",), retries: bool = True) -> None:
+        self.server_url = "http://127.0.0.1:9123"
+        self.lab = lab
+        self.retries = retries
+        self.runs: dict[str, Run] = {}
+        self.functions_by_id: dict[str, RegisterFunctionRequest] = {}
+        self.registered: dict[str, RegisterRequest] = {}
+        self.calls: list[tuple[str, Any]] = []
+        self.held = True
+        self.hand_out_wakes = True
+        self.open_leases: set[asyncio.Queue[LeaseLine | None]] = set()
+        self._faults: dict[str, deque[Fault]] = defaultdict(deque)
+        self._changed = asyncio.Event()
+        self._ids = itertools.count(1)
+        self.workers = FakeWorkerCalls(self)
+        self.functions = FakeFunctionCalls(self)
+        self.server = FakeServerCalls(self)
+
+    # ---- what a test does
+
+    def emit(self, function_id: str, data: Any = None) -> Run:
+        """Start a run."""
+        run = Run(f"run_{next(self._ids):02d}", function_id, data)
+        self.runs[run.id] = run
+        self.changed()
+        return run
+
+    def fault(self, call: str, *faults: Fault) -> None:
+        """Let these happen to the next calls of that name, one each."""
+        self._faults[call].extend(faults)
+
+    def wake(self, run: Run) -> None:
+        """End what a run waits for."""
+        run.status = "queued"
+        self.changed()
+
+    def count(self, call: str) -> int:
+        """Return how often a call arrived."""
+        return sum(name == call for name, _ in self.calls)
+
+    def sent(self, call: str) -> list[Any]:
+        """Return the messages of all calls of that name."""
+        return [message for name, message in self.calls if name == call]
+
+    def lose_lease(self, run: Run) -> None:
+        """Take the run from its worker and queue it again."""
+        run.execution_seq += 1
+        run.status = "queued"
+        self.changed()
+
+    def forget_workers(self) -> None:
+        """Restart with no memory of workers."""
+        self.registered.clear()
+        for run in self.runs.values():
+            if run.status == "running":
+                self.lose_lease(run)
+
+    async def until(self, met: Callable[[], bool]) -> None:
+        """Return once the condition holds; it is looked at whenever a call arrives."""
+        while not met():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def changed(self) -> None:
+        self._changed.set()
+
+    # ---- the protocol
+
+    async def call(self, name: str, message: Any, apply: Callable[[], Awaitable[Any] | Any]) -> Any:
+        self.calls.append((name, message))
+        fault = self._faults[name].popleft() if self._faults[name] else Fault()
+        if fault.gate is not None:
+            await fault.gate.wait()
+        if fault.before is not None:
+            self.changed()
+            raise fault.before
+        result = apply()
+        if fault.twice:
+            result = apply()
+        if isinstance(result, Awaitable):
+            result = await result
+        self.changed()
+        if fault.after is not None:
+            raise fault.after
+        return result
+
+    def known(self, worker_id: str) -> RegisterRequest:
+        if worker_id not in self.registered:
+            raise NotFoundError(f"no worker {worker_id!r}", status=404)
+        return self.registered[worker_id]
+
+    async def claim(self, worker_id: str, available: int) -> tuple[Assignment, ...]:
+        while True:
+            functions = self.known(worker_id).function_ids
+            ready = [
+                run for run in self.runs.values() if run.status == "queued" and run.function_id in functions
+            ]
+            if ready or not self.held:
+                return tuple(self.assign(run, worker_id) for run in ready[:available])
+            self._changed.clear()
+            await self._changed.wait()
+
+    def assign(self, run: Run, worker_id: str) -> Assignment:
+        run.status, run.holder = "running", worker_id
+        run.execution_seq += 1
+        done = [step for step in run.steps.values() if step.status == "completed"]
+        given = Assignment(
+            job_id=run.job_id,
+            run_id=run.id,
+            function_id=run.function_id,
+            attempt=run.attempt,
+            max_attempts=25,
+            event=JobEvent(id="evt_1", name="order.placed", data=run.data, timestamp=Instant(START)),
+            completed_steps=tuple(
+                CompletedStep(step_id=step.id, name=step.name, output=plain(step.output)) for step in done
+            ),
+            execution_seq=run.execution_seq,
+            lease_token=f"lt_{run.execution_seq}",
+            step_sequence_base=len(run.steps),
+        )
+        run.base = len(run.steps)
+        return codec.decode(codec.encode(given), Assignment)
+
+    def fenced(self, job_id: str, execution_seq: int, lease_token: str) -> Run:
+        run = self.runs[job_id.rpartition(".")[0]]
+        current = run.status == "running" and run.execution_seq == execution_seq
+        if not current or lease_token != f"lt_{execution_seq}":
+            raise StaleExecutionError("stale", code="STALE_EXECUTION", status=409)
+        return run
+
+    def update(self, job_id: str, update: JobUpdate) -> None:
+        run = self.fenced(job_id, update.execution_seq, update.lease_token)
+        expected = run.base + sum(step.id not in run.steps for step in ())
+        assert update.step_offset >= expected, "offsets never go back below the base"
+        for position, step in enumerate(update.steps):
+            known = list(run.steps).index(step.id) if step.id in run.steps else len(run.steps)
+            assert update.step_offset + position == known or step.id in run.steps, "a gap in the sequence"
+            run.steps[step.id] = step
+        if update.status == "progress":
+            return
+        run.finished = update
+        run.status = update.status
+        if update.status == "yielded":
+            assert isinstance(update.yield_, msgspec.Struct)
+            run.waiting_for = update.yield_.step_id
+            run.steps[update.yield_.step_id] = StepResult(
+                id=update.yield_.step_id, name=update.yield_.step_id.split(":")[1], output=None
+            )
+            if self.hand_out_wakes:
+                run.status = "queued"
+        elif update.status == "failed" and self.retries:
+            assert isinstance(update.error, msgspec.Struct)
+            if update.error.retryable and run.attempt < 5:
+                run.attempt += 1
+                run.status = "queued"
+
+
+def through_json(message: Any) -> Any:
+    """Return the message as the server would read it."""
+    return codec.decode(codec.encode(message), type(message))
+
+
+@dataclass
+class FakeReply:
+    """The answer to a poll."""
+
+    jobs: tuple[Assignment, ...]
+    held: bool
+
+
+class FakeWorkerCalls:
+    """`client.workers` of the fake server."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def register(self, worker_id: str, message: RegisterRequest, /) -> None:
+        def apply() -> None:
+            self._server.registered[worker_id] = message
+
+        await self._server.call("register", through_json(message), apply)
+
+    async def heartbeat(self, worker_id: str, message: HeartbeatRequest, /) -> None:
+        await self._server.call("heartbeat", through_json(message), lambda: self._server.known(worker_id))
+
+    async def poll(self, worker_id: str, /, *, available: int, wait: int = 20) -> FakeReply:
+        server = self._server
+        jobs = await server.call("poll", available, lambda: server.claim(worker_id, available))
+        return FakeReply(jobs, server.held)
+
+    async def ack(self, worker_id: str, job_id: str, fence: Fence, /) -> None:
+        server = self._server
+
+        def apply() -> Run:
+            server.known(worker_id)
+            return server.fenced(job_id, fence.execution_seq, fence.lease_token)
+
+        await server.call("ack", fence, apply)
+
+    async def update(self, worker_id: str, job_id: str, message: JobUpdate, /) -> None:
+        server, received = self._server, through_json(message)
+        name = "checkpoint" if message.status == "progress" else "report"
+        await server.call(name, received, lambda: server.update(job_id, received))
+
+    async def lease(self, worker_id: str, instance_id: str, /) -> AsyncIterator[LeaseLine]:
+        server = self._server
+        await server.call("lease", instance_id, lambda: server.known(worker_id))
+        lines: asyncio.Queue[LeaseLine | None] = asyncio.Queue()
+        server.open_leases.add(lines)
+        try:
+            yield LeaseLine(type="held")
+            while (line := await lines.get()) is not None:
+                yield line
+        finally:
+            server.open_leases.discard(lines)
+
+
+class FakeFunctionCalls:
+    """`client.functions` of the fake server."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def register(self, request: RegisterFunctionRequest, /) -> None:
+        def apply() -> None:
+            self._server.functions_by_id[request.id] = request
+
+        await self._server.call("register_function", request, apply)
+
+
+class FakeServerCalls:
+    """`client.server` of the fake server."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def capabilities(self) -> Capabilities:
+        server = self._server
+        found: Capabilities = await server.call("capabilities", None, lambda: Capabilities(lab=server.lab))
+        return found
+
+
+class InlineExecutor:
+    """Executes `async def` handlers in the worker's own loop: no threads, one order of events."""
+
+    def __init__(self, deliver: Callable[[Segment], None], clock: FakeClock) -> None:
+        self._deliver = deliver
+        self._clock = clock
+        self._pool = DaemonPool("unused")
+        self.answers: list[Callable[[], None]] = []
+        self.drained = 0
+
+    def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
+        def announce(segment: Segment) -> None:
+            asyncio.get_running_loop().call_soon(self._deliver, segment)
+
+        return Segment(assignment, function, announce=announce)
+
+    def start(self, segment: Segment) -> None:
+        run: Coroutine[Any, Any, None] = execution.run_async(segment, pool=self._pool, clock=self._clock)
+        segment.work = asyncio.get_running_loop().create_task(run)
+
+    def abandon(self, segment: Segment) -> None:
+        segment.abandoned = segment.journal.closed = True
+        segment.saved()
+        if segment.work is not None:
+            segment.work.cancel()
+
+    def drain(self) -> None:
+        self.drained += 1
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        self.answers.append(answer)
+
+
+def inline(clock: FakeClock) -> Callable[[Callable[[Segment], None]], Executor]:
+    """Return what makes an `InlineExecutor` for a worker."""
+    return lambda deliver: InlineExecutor(deliver, clock)
