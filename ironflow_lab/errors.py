@@ -20,8 +20,10 @@ IronflowError
 ├── RunFailedError                the run that was waited for failed or was cancelled
 ├── ServerStartError              the embedded server could not be started or reached
 ├── DefinitionError               a function, trigger, retry or duration is written wrongly
+├── ForeignFrameError             `df.ironflow` on a DataFrame that no lab made
 └── StepFailure                   raised inside a handler
     ├── StepError                 a step's body failed
+    │   └── StepTimeoutError      it took longer than its timeout
     ├── NonRetryableError         raise it to fail the run without another attempt
     ├── RetryAfterError           raise it to choose the delay before the next attempt
     └── PayloadError              a step or a handler returned something that is not JSON
@@ -176,6 +178,10 @@ class ServerStartError(IronflowError):
 
 class DefinitionError(IronflowError, ValueError):
     """A function, trigger, retry, duration or instant is written wrongly."""
+
+
+class ForeignFrameError(IronflowError, AttributeError):
+    """`df.ironflow` does not fit this DataFrame (pandas expects an AttributeError then)."""
 
 
 class StepFailure(IronflowError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ironflow_lab._codegen.sync import Translator
 
@@ -27,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when out of date")
     checking = parser.parse_args(arguments).check
     translator = Translator()
-    wanted = {path: text for twin in TWINS for path, text in _generate(twin, translator).items()}
+    wanted = _tidied({path: text for twin in TWINS for path, text in _twins(twin, translator)})
     stale = [path for path, text in wanted.items() if not _holds(path, text)]
     orphans = [path for path in _present() if path not in wanted]
     for rule in translator.unused:
@@ -39,23 +41,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if translator.unused or (checking and (stale or orphans)) else 0
 
 
-def _generate(folder: Path, translator: Translator) -> dict[Path, str]:
-    sources = sorted((ROOT / folder / "_async").rglob("*.py"))
-    twins: dict[Path, str] = {}
-    for source in sources:
-        relative = source.relative_to(ROOT / folder / "_async")
-        target = folder / "_sync" / relative
+def _twins(folder: Path, translator: Translator) -> Iterator[tuple[Path, str]]:
+    sources = ROOT / folder / "_async"
+    for source in sorted(sources.rglob("*.py")):
+        relative = source.relative_to(sources)
         text = translator.translate(source.read_text(encoding="utf-8"))
-        twins[target] = _tidy(target, HEADER.format(folder / "_async" / relative) + text)
-    return twins
+        yield folder / "_sync" / relative, HEADER.format(folder / "_async" / relative) + text
 
 
-def _tidy(path: Path, text: str) -> str:
-    for command in _TIDY:
-        ruff = [sys.executable, "-m", "ruff", *command, "--quiet", "--config", _OURS]
-        ruff += ["--stdin-filename", str(path), "-"]
-        text = subprocess.run(ruff, cwd=ROOT, input=text, capture_output=True, check=True, text=True, timeout=60).stdout
-    return text
+def _tidied(texts: dict[Path, str]) -> dict[Path, str]:
+    with TemporaryDirectory() as folder:
+        for path, text in texts.items():
+            Path(folder, path).parent.mkdir(parents=True, exist_ok=True)
+            Path(folder, path).write_text(text, encoding="utf-8")
+        for command in _TIDY:
+            ruff = [sys.executable, "-m", "ruff", *command, "--quiet", "--no-cache"]
+            ruff += ["--config", str(ROOT / "pyproject.toml"), "--config", _OURS, folder]
+            subprocess.run(ruff, check=True, timeout=60)
+        return {path: Path(folder, path).read_text(encoding="utf-8") for path in texts}
 
 
 def _present() -> list[Path]:

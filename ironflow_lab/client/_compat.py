@@ -93,7 +93,11 @@ class AsyncPool:
         self._in_flight -= 1
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection; those of a loop that is closed went with it."""
+        if self._loop is not None:
+            if self._loop.is_closed():
+                return
+            self._enter()
         await self._transport.aclose()
         if self._fast is not None:
             await self._fast.aclose()

@@ -7,6 +7,7 @@ none of them used here) costs as much again as a whole call on the fast transpor
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
@@ -215,11 +216,17 @@ def _limits() -> httpx.Limits:
 
 def _reason(error: BaseException) -> str:
     """Return the system's own words for a failure when there are some."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ConnectionRefusedError):
-            return "connection refused"
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        seen = seen.__cause__ or seen.__context__
-    return str(error) or type(error).__name__
+    causes = list(_causes(error))
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "connection refused"
+    said = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror)
+    return next(said, None) or str(error) or type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _causes(one)
+        error = error.__cause__ or error.__context__

@@ -184,7 +184,4 @@ class Table:
 
     def frame(self) -> pd.DataFrame:
         """Return the rows so far, in the declared order and dtypes."""
-        return pd.DataFrame(
-            {name: column.array() for name, column in self._columns.items()}, copy=False
-        )
-
+        return pd.DataFrame({name: column.array() for name, column in self._columns.items()}, copy=False)

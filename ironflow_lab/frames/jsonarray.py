@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 import numpy as np
@@ -34,7 +34,7 @@ class JsonDtype(ExtensionDtype):
     """
 
     name = "json"
-    type: builtins.type[object] = object
+    type: ClassVar[builtins.type[object]] = object
     kind = "O"
     na_value = pd.NA
 
@@ -125,9 +125,7 @@ class JsonArray(ExtensionArray):
         """Return where the value is absent; JSON null is not."""
         return np.fromiter((text is None for text in self._texts), dtype=bool, count=len(self))
 
-    def take(
-        self, indices: TakeIndexer, *, allow_fill: bool = False, fill_value: Any = None
-    ) -> Self:
+    def take(self, indices: TakeIndexer, *, allow_fill: bool = False, fill_value: Any = None) -> Self:
         """Return the elements at the positions; -1 is absent when `allow_fill`."""
         picked = np.asarray(take(self._texts, indices, allow_fill=allow_fill, fill_value=pd.NA))
         if allow_fill:
@@ -139,9 +137,7 @@ class JsonArray(ExtensionArray):
         return type(self)(self._texts.copy())
 
     @classmethod
-    def _from_sequence(
-        cls, scalars: Iterable[Any], *, dtype: Any = None, copy: bool = False
-    ) -> JsonArray:
+    def _from_sequence(cls, scalars: Iterable[Any], *, dtype: Any = None, copy: bool = False) -> JsonArray:
         if isinstance(scalars, JsonArray):
             return scalars.copy() if copy else scalars
         return cls.of_values(scalars)

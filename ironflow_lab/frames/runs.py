@@ -39,9 +39,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     truncated: str | None = None
 
 
-def run_frame(
-    pages: Iterable[RunRowPage], *, limit: int | None = None, payloads: bool = False
-) -> Reading:
+def run_frame(pages: Iterable[RunRowPage], *, limit: int | None = None, payloads: bool = False) -> Reading:
     """Return runs in the order of the pages, at most `limit`, with `schema.RUNS` as columns.
 
     `payloads` adds `schema.RUN_PAYLOADS`. Pages are taken one at a time and only as far as needed.
@@ -82,9 +80,7 @@ def _cut(limit: int, total: int) -> str:
 
 def _runs(rows: Sequence[RunRow], *, payloads: bool) -> dict[str, Any]:
     fields = _fields(RunRow, rows)
-    created, started, ended, updated = _times(
-        fields, "created_at", "started_at", "ended_at", "updated_at"
-    )
+    created, started, ended, updated = _times(fields, "created_at", "started_at", "ended_at", "updated_at")
     page = {
         "run_id": fields["id"],
         **{name: fields[name] for name in _RUN_AS_IS},
@@ -103,9 +99,7 @@ def _runs(rows: Sequence[RunRow], *, payloads: bool) -> dict[str, Any]:
 
 def _steps(rows: Sequence[StepRow], *, payloads: bool) -> dict[str, Any]:
     fields = _fields(StepRow, rows)
-    created, started, ended, updated = _times(
-        fields, "created_at", "started_at", "ended_at", "updated_at"
-    )
+    created, started, ended, updated = _times(fields, "created_at", "started_at", "ended_at", "updated_at")
     page = {
         **{name: fields[name] for name in _STEP_AS_IS},
         "name": [step_name(one) for one in fields["step_id"]],
@@ -139,9 +133,7 @@ def _payloads(empty: Any, fields: dict[str, Any], name: str) -> list[bytes | Non
     # out of the page, which could not be freed otherwise.
     no_value, no_struct = getattr(empty, f"{name}_value"), getattr(empty, name)
     return [
-        (b"" if value is no_value else bytes(value))
-        or (b"" if struct is no_struct else bytes(struct))
-        or None
+        (b"" if value is no_value else bytes(value)) or (b"" if struct is no_struct else bytes(struct)) or None
         for value, struct in zip(fields[f"{name}_value"], fields[name], strict=True)
     ]
 

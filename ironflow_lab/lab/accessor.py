@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from ironflow_lab.errors import DefinitionError
+from ironflow_lab.errors import DefinitionError, ForeignFrameError
 from ironflow_lab.frames.expand import expand
 from ironflow_lab.frames.jsonarray import JsonDtype
 from ironflow_lab.plots.failures import failures
@@ -22,8 +22,7 @@ class FrameVerbs:
         self._columns: dict[str, str] = frame.attrs.get("columns", {})
         has_json = any(isinstance(dtype, JsonDtype) for dtype in frame.dtypes)
         if not has_json and self._column("run_id") not in frame.columns:
-            # pandas expects this class of an accessor that does not fit.
-            raise AttributeError(
+            raise ForeignFrameError(
                 "df.ironflow is for frames of a lab: lab.runs(), lab.steps(...) or emission.frame();"
                 " this one has neither a column run_id nor one of JSON"
             )
@@ -50,7 +49,8 @@ class FrameVerbs:
         """Return a figure of how long rows took: by function, or of steps by name, or `by` a column."""
         if by is not None and by not in self._frame.columns:
             raise DefinitionError(f"the frame has no column {by!r} to group by")
-        default = "name" if self._frame.attrs.get("source") == "steps" else self._column("function_id")
+        runs = self._column("function_id")
+        default = runs if runs in self._frame.columns else "name"
         return latency(self._frame, by=by or default, duration=self._column("duration"))
 
     def _column(self, name: str) -> str:

@@ -10,9 +10,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def each(
-    work: Callable[[T], Awaitable[R]], items: Sequence[T], *, in_flight: int
-) -> list[R]:
+async def each(work: Callable[[T], Awaitable[R]], items: Sequence[T], *, in_flight: int) -> list[R]:
     """Return `await work(item)` for every item, in order, with at most `in_flight` at once.
 
     The first error is raised as it is, after the others in flight have been cancelled.

@@ -37,7 +37,7 @@ def html(shown: Shown, *, note: str = "") -> str:
     run = shown.run
     title = f"<strong>{escape(run.function_id)}</strong> {_badge(run.status)}"
     parts = [
-        f'<div style="{_TEXT};font-size:13px;line-height:1.5;max-width:60em">',
+        f'<div class="ironflow-run" style="{_TEXT};font-size:13px;line-height:1.5;max-width:60em">',
         f"<div>{title} <code>{escape(run.id)}</code></div>",
         f'<div style="{_FAINT}">{escape(_facts(shown))}</div>',
         _error(shown),
@@ -86,10 +86,7 @@ def _facts(shown: Shown) -> str:
 def _badge(status: str) -> str:
     # The word says it; the colour only repeats it.
     tone = _TONES.get(status, _MOVING)
-    return (
-        f'<span style="border:1px solid {tone};color:{tone};border-radius:3px;padding:0 6px">'
-        f"{escape(status)}</span>"
-    )
+    return f'<span style="border:1px solid {tone};color:{tone};border-radius:3px;padding:0 6px">{escape(status)}</span>'
 
 
 def _error(shown: Shown) -> str:
@@ -103,9 +100,7 @@ def _error(shown: Shown) -> str:
 def _steps(steps: tuple[Step, ...]) -> str:
     if not steps:
         return ""
-    head = "".join(
-        f'<th style="{_CELL}">{name}</th>' for name in ("step", "status", "attempt", "took", "result")
-    )
+    head = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("step", "status", "attempt", "took", "result"))
     rows = "".join(_step_row(step) for step in steps[:MOST_STEPS])
     more = "".join(f"<div>{escape(line)}</div>" for line in _more(steps))
     return (
@@ -132,7 +127,7 @@ def _step_line(step: Step) -> str:
 
 def _result(step: Step) -> str:
     if step.error is not None and step.status != "completed":
-        return redaction.clip(step.error.message.partition("\n")[0], limit=80)
+        return redaction.clip(step.error.message.strip().partition("\n")[0], limit=80)
     if step.status != "completed" or step.step_type == "sleep":
         return ""
     return redaction.show(step.output, limit=80)

@@ -29,9 +29,7 @@ class Definer:
         """Register the function, serve it, and return it; the guard is asked first."""
         events = ", ".join(trigger.event for trigger in defined.triggers)
         on = f", started by {events}," if events else ""
-        self._session.guard.check(
-            f"register the function {defined.id!r}{on} and serve it from this process"
-        )
+        self._session.guard.check(f"register the function {defined.id!r}{on} and serve it from this process")
         if self._serving is None:
             self._serving = serving(self._session)
         self._serving.add(defined)
@@ -41,4 +39,4 @@ class Definer:
         """Return the card of this process's worker for the session's server."""
         if self._serving is None:
             self._serving = serving(self._session)
-        return WorkerCard(self._serving)
+        return WorkerCard(self._serving, self._session.guard)

@@ -70,6 +70,12 @@ class Emission:
         return [Run(self._session, self._known[run_id]) for run_id in self.run_ids]
 
     @property
+    def status(self) -> Any:
+        """How the run stands now; a list in the order of the runs when there are several."""
+        statuses = [run.status for run in self.runs]
+        return statuses[0] if len(statuses) == 1 else statuses
+
+    @property
     def result(self) -> Any:
         """What the run returned, waited for; a list in the order of the runs when there are several.
 
@@ -127,21 +133,16 @@ class Emission:
         return f"<div>{escape(self._line())}</div>"
 
     def _line(self) -> str:
-        runs, events = len(self.run_ids), len(self.sent)
-        parts = [f"{self.event}: {progress.count(events, 'event')}", progress.count(runs, "run")]
+        total = len(self.run_ids)
+        parts = [f"{self.event}: {progress.count(len(self.sent), 'event')}"]
         if self.refused:
             parts.append(f"{len(self.refused):,} refused, the first: {self.refused[0].error}")
         settled = [run.status for run in self._known.values() if is_settled(run)]
-        if settled:
-            parts.append(progress.settled_line(settled, runs))
+        parts.append(progress.settled_line(settled, total) if settled else progress.count(total, "run"))
         return ", ".join(parts)
 
     def _update(self) -> None:
-        moving = [
-            run_id
-            for run_id in self.run_ids
-            if run_id not in self._known or not is_settled(self._known[run_id])
-        ]
+        moving = [run_id for run_id in self.run_ids if run_id not in self._known or not is_settled(self._known[run_id])]
         if moving:
             records = self._session.call(lambda client: look(client, moving))
             self._known |= {record.id: record for record in records}
@@ -163,4 +164,3 @@ def _unsuccessful(record: Record) -> str:
     if record.status == "paused":
         why += "; it keeps its finished steps until it is resumed"
     return f"run {record.id} of {record.function_id!r} is {record.status}{why}"
-

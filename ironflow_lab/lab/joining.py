@@ -8,6 +8,7 @@ from ironflow_lab import local
 from ironflow_lab.client.config import Key, resolve
 from ironflow_lab.lab.lab import Lab
 from ironflow_lab.lab.line import Line
+from ironflow_lab.lab.serving import resume
 from ironflow_lab.lab.session import Session
 
 
@@ -38,6 +39,7 @@ def start(data_dir: str | os.PathLike[str] | None = None, *, port: int | None = 
     """
     server = local.start(data_dir, port=port)
     session = Session(resolve(server.url, Key(""), ""), data_dir=server.data_dir)
+    resume(session)
     return _joined(session, server.note)
 
 

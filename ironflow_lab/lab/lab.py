@@ -14,7 +14,8 @@ from ironflow_lab.client.arguments import When
 from ironflow_lab.lab import accessor, loading
 from ironflow_lab.lab.defining import Definer
 from ironflow_lab.lab.emission import Emission
-from ironflow_lab.lab.emitting import Emitter
+from ironflow_lab.lab.emitframe import emit_frame
+from ironflow_lab.lab.emitting import emit, emit_sync
 from ironflow_lab.lab.loading import DEFAULT_LIMIT, RunsLike
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.session import Session
@@ -38,7 +39,6 @@ class Lab:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._emitter = Emitter(session)
         self._definer = Definer(session)
 
     # ---- clients
@@ -97,9 +97,10 @@ class Lab:
 
     # ---- runs
 
-    def run(self, run_id: str) -> Run:
-        """Return one run; raises `NotFoundError`."""
-        return Run(self._session, self._session.client.runs.get(run_id))
+    def run(self, run_id: str | Run) -> Run:
+        """Return one run as it is now; raises `NotFoundError`."""
+        wanted = run_id.id if isinstance(run_id, Run) else run_id
+        return Run(self._session, self._session.client.runs.get(wanted))
 
     def wait(self, runs: RunsLike, *, timeout: Duration | None = None) -> list[Run]:
         """Return the runs once every one has ended or is paused, however it ended.
@@ -132,9 +133,7 @@ class Lab:
         It is sent again when the server cannot be reached, without doubling. With an
         `idempotency_key` that was used before, the runs of that time are returned.
         """
-        return self._emitter.one(
-            event, data, idempotency_key=idempotency_key, version=version, metadata=metadata
-        )
+        return emit(self._session, event, data, idempotency_key=idempotency_key, version=version, metadata=metadata)
 
     def emit_sync(
         self,
@@ -150,7 +149,8 @@ class Lab:
 
         Raises `WaitTimeoutError` after `timeout`; the runs go on.
         """
-        return self._emitter.one_awaited(
+        return emit_sync(
+            self._session,
             event,
             data,
             timeout,
@@ -173,11 +173,12 @@ class Lab:
         The columns of a row are the keys of its data (see `lab.rows.rows`). A refused row does not stop
         the others; `.refused` and the column `emit_error` of `.frame()` say which and why.
 
-        No row is sent twice: when a call was interrupted or refused in part, the same call in the same
-        kernel continues it. `key` names the batch, so that it can be continued from anywhere: the same
-        rows under the same key are never doubled, and give the runs they started the first time.
+        A call that was interrupted, refused in part or lost with its kernel is continued by the same
+        call (same event, same rows, same data folder): no row is sent twice. Once all rows are accepted,
+        the same call sends all anew. With a `key`, which names the batch, it never does: the same rows
+        under the same key give the runs they started the first time, wherever they are sent from.
         """
-        return self._emitter.frame(event, df, key=key, version=version, metadata=metadata)
+        return emit_frame(self._session, event, df, key=key, version=version, metadata=metadata)
 
     # ---- functions and the worker
 

@@ -11,12 +11,15 @@ from ironflow_lab.kernel.display import Live, show
 class Line:
     """Shows a text where the user looks; elsewhere (a script whose output goes to a file) nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, visible: bool = True) -> None:
+        self._visible = visible
         self._live: Live | None = None
         self._at_terminal = False
 
     def show(self, text: str) -> None:
         """Show the text in place of the one before; from any thread."""
+        if not self._visible:
+            return
         if self._live is not None:
             self._live.update(_bundle(text))
             return

@@ -26,26 +26,20 @@ _STEPS_IN_FLIGHT = 8
 RunsLike = str | Run | Emission | pd.DataFrame | pd.Series | Iterable[str | Run]
 
 
-def runs(
-    session: Session, *, limit: int | None, payloads: bool, **filters: Any
-) -> pd.DataFrame:
+def runs(session: Session, *, limit: int | None, payloads: bool, **filters: Any) -> pd.DataFrame:
     """Return the runs that match, newest first."""
     if limit is not None and (type(limit) is not int or limit < 1):
         raise DefinitionError(f"limit={limit!r} must be a whole number from 1 on, or None for all")
-    pages = session.client.runs.row_pages(
-        page_size=_PAGE if limit is None else min(_PAGE, limit), **filters
-    )
+    pages = session.client.runs.row_pages(page_size=_PAGE if limit is None else min(_PAGE, limit), **filters)
     read = run_frame(pages, limit=limit, payloads=payloads)
     if read.truncated and limit == DEFAULT_LIMIT:
-        warnings.warn(
-            f"{read.truncated}; pass another limit=, or limit=None for all", stacklevel=3
-        )
-    given = {name: value for name, value in filters.items() if value}
+        warnings.warn(f"{read.truncated}; pass another limit=, or limit=None for all", stacklevel=3)
+    given = {name: _plain(value) for name, value in filters.items() if value}
     return stamp(
         read.frame,
         source="runs",
         server=session.joined.server_url,
-        query={**{name: str(value) for name, value in given.items()}, "limit": limit},
+        query={**given, "limit": limit},
         fetched_at=session.clock.now(),
         truncated=read.truncated,
     )
@@ -77,6 +71,10 @@ def functions(session: Session) -> pd.DataFrame:
         query={},
         fetched_at=session.clock.now(),
     )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else str(value)
 
 
 def run_ids(wanted: RunsLike) -> list[str]:

@@ -23,9 +23,7 @@ def enable_nested_loop() -> None:
             continue
         patch.apply(_running())
         return
-    raise IronflowError(
-        "no library for nested event loops is installed; pip install 'ironflow-lab[nested]'"
-    )
+    raise IronflowError("no library for nested event loops is installed; pip install 'ironflow-lab[nested]'")
 
 
 def _running() -> asyncio.AbstractEventLoop | None:

@@ -21,7 +21,7 @@ def settled_line(statuses: Iterable[str], total: int) -> str:
     done = sum(counts.values())
     listed = [f"{counts[word]:,} {word}" for word in _ORDER if counts[word]]
     listed += [f"{count:,} {word}" for word, count in sorted(counts.items()) if word not in _ORDER]
-    head = f"{done:,} of {total:,} runs" if done < total else f"{total:,} runs"
+    head = f"{done:,} of {count(total, 'run')}" if done < total else count(total, "run")
     return ": ".join([head, ", ".join(listed)]) if listed else f"{head} ended"
 
 

@@ -136,6 +136,4 @@ class Run:
             return None
 
     def _shown(self, steps: tuple[Step, ...]) -> summary.Shown:
-        return summary.Shown(
-            run=self._record, at=self._read_at, steps=steps, function=self._function
-        )
+        return summary.Shown(run=self._record, at=self._read_at, steps=steps, function=self._function)

@@ -68,9 +68,7 @@ def digests(event: str, rows: Sequence[Any]) -> list[str]:
     return found
 
 
-async def send(
-    client: AsyncClient, batch: Batch, sent: list[Sent], told: Callable[[], None]
-) -> None:
+async def send(client: AsyncClient, batch: Batch, sent: list[Sent], told: Callable[[], None]) -> None:
     """Emit every row of the batch, 16 at a time, and put one `Sent` a row into `sent`.
 
     A refused row does not stop the others, except when the server cannot be reached or refuses the
@@ -80,11 +78,7 @@ async def send(
     halted: list[ApiError] = []
 
     async def emit(position: int) -> None:
-        one = (
-            Sent(position=position, error=halted[0])
-            if halted
-            else await _emit(client, batch, position)
-        )
+        one = Sent(position=position, error=halted[0]) if halted else await _emit(client, batch, position)
         if isinstance(one.error, _HOPELESS):
             halted.append(one.error)
         sent.append(one)

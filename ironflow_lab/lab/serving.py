@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from ironflow_lab import local
-from ironflow_lab.errors import DefinitionError, NotFoundError
+from ironflow_lab.client import AsyncClient
+from ironflow_lab.errors import DefinitionError, IronflowError, NotFoundError
 from ironflow_lab.kernel.session import notebook_name
+from ironflow_lab.lab.place import place
 from ironflow_lab.lab.session import Session
-from ironflow_lab.local import folders
 from ironflow_lab.runtime import identity
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.service import Worker
-from ironflow_lab.wire.discovery import is_loopback
+from ironflow_lab.runtime.threads import io_thread
 
 _lock = threading.RLock()
 _known: dict[tuple[int, Path, str], Serving] = {}
@@ -29,6 +30,7 @@ class Serving:
         self._scope = scope
         self._functions: dict[str, DurableFunction] = {}
         self._session: Session | None = None
+        self._client: AsyncClient | None = None
         self.worker: Worker | None = None
 
     def join(self, session: Session) -> None:
@@ -40,8 +42,7 @@ class Serving:
         if self.worker is None or (before is not None and before.server_url == session.server_url):
             return
         functions, self._functions = self._functions, {}
-        self.worker.close()
-        self.worker = None
+        self.close()
         for function in functions.values():
             self.add(function)
 
@@ -55,11 +56,18 @@ class Serving:
         if function.id not in self._functions:
             _check_mode(session, function.id)
         if self.worker is None:
-            self.worker = Worker(
-                session.new_async_client(), data_folder=self._folder, owner=self._owner()
-            )
+            self._client = session.new_async_client()
+            self.worker = Worker(self._client, data_folder=self._folder, owner=self._owner())
         self.worker.add(function)
         self._functions[function.id] = function
+
+    def close(self) -> None:
+        """Stop the worker, save what it has in hand, and close its connections."""
+        worker, client, self.worker, self._client = self.worker, self._client, None, None
+        if worker is not None:
+            worker.close()
+        if client is not None:
+            io_thread().call(client.aclose, timeout=1.0)
 
     def _owner(self) -> str:
         # One notebook may work for several servers, under a name for each.
@@ -70,7 +78,7 @@ class Serving:
 def serving(session: Session) -> Serving:
     """Return this process's worker for the session's server and data folder."""
     with _lock:
-        folder, scope = _place(session)
+        folder, scope = place(session)
         key = (os.getpid(), folder, scope)
         found = _known.get(key)
         if found is None:
@@ -79,17 +87,22 @@ def serving(session: Session) -> Serving:
         return found
 
 
-def _place(session: Session) -> tuple[Path, str]:
-    """Return the data folder, and "" for its own embedded server or else what names the server."""
+def resume(session: Session) -> None:
+    """Let the functions that were served to this embedded server before be served to it again."""
     if session.data_dir is not None:
-        return session.data_dir, ""
-    folder = folders.locate(None)
-    if is_loopback(session.server_url):
-        embedded = local.find()
-        if embedded is not None and embedded.url == session.server_url:
-            return embedded.data_dir, ""
-    environment = f"+{session.joined.environment}" if session.joined.environment else ""
-    return folder, urlsplit(session.server_url).netloc + environment
+        with _lock:
+            found = _known.get((os.getpid(), session.data_dir, ""))
+            if found is not None:
+                found.join(session)
+
+
+@atexit.register
+def _close_all() -> None:
+    for (process, _, _), found in _known.items():
+        if process == os.getpid():
+            # The interpreter ends either way; what is not saved now is done again by the next worker.
+            with contextlib.suppress(IronflowError):
+                found.close()
 
 
 def _check_mode(session: Session, function_id: str) -> None:

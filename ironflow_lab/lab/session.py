@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 
 from ironflow_lab.client import AsyncClient, Client
 from ironflow_lab.client.config import Settings
 from ironflow_lab.clock import Clock, Ids, SystemClock, SystemIds
-from ironflow_lab.errors import NotFoundError, UnimplementedError
+from ironflow_lab.errors import IronflowError, NotFoundError, UnimplementedError
 from ironflow_lab.lab.guard import Guard
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.runtime.threads import io_thread
@@ -27,6 +29,9 @@ WANTED = {
     "runs/wait": "waits look at every run again and again",
     "workers/lease": "runs of a kernel that died move on only when their lease lapses",
 }
+# Their connections are closed at the end of the process, which libraries below complain about else.
+_open: WeakSet[Session] = WeakSet()
+
 # Rides out a server that is being started again: about 12 s in all.
 _PATIENT = RetryPolicy(attempts=8)
 
@@ -77,22 +82,24 @@ class Session:
             self.client.close()
             raise
         self.guard = Guard(settings.server_url, on=guard)
-        self._patient: AsyncClient | None = None
-        self._awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = (
-            WeakKeyDictionary()
-        )
+        self._in_io: dict[RetryPolicy, AsyncClient] = {}
+        _open.add(self)
+        self._awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
 
     def call(
         self,
         work: Callable[[AsyncClient], Coroutine[Any, Any, T]],
         *,
         timeout: float | None = None,
+        patient: bool = True,
     ) -> T:
         """Return what `work` returns, run in the I/O thread; the stop button cancels it.
 
-        Raises `WaitTimeoutError` after `timeout` seconds, having cancelled it.
+        A server that cannot be reached is asked again for 12 s, or at once gives an error when not
+        `patient`. Raises `WaitTimeoutError` after `timeout` seconds, having cancelled it.
         """
-        return io_thread().call(lambda: work(self._in_io()), timeout=timeout)
+        retry = _PATIENT if patient else RetryPolicy()
+        return io_thread().call(lambda: work(self._client_in_io(retry)), timeout=timeout)
 
     def awaited(self) -> AsyncClient:
         """Return the client of the running loop, or a fresh one that the loop to come will bind."""
@@ -112,20 +119,25 @@ class Session:
     def close(self) -> None:
         """Close the connections of the blocking client and of the I/O thread."""
         self.client.close()
-        patient, self._patient = self._patient, None
-        if patient is not None:
-            io_thread().call(patient.aclose, timeout=2.0)
+        clients, self._in_io = list(self._in_io.values()), {}
+        for client in clients:
+            io_thread().call(client.aclose, timeout=1.0)
 
-    def _in_io(self) -> AsyncClient:
-        if self._patient is None:
-            self._patient = self._make(_PATIENT)
-        return self._patient
+    def _client_in_io(self, retry: RetryPolicy) -> AsyncClient:
+        if retry not in self._in_io:
+            self._in_io[retry] = self._make(retry)
+        return self._in_io[retry]
 
     def _make(self, retry: RetryPolicy) -> AsyncClient:
         settings = self._settings
-        return AsyncClient(
-            settings.server_url, settings.api_key, settings.environment, retry=retry
-        )
+        return AsyncClient(settings.server_url, settings.api_key, settings.environment, retry=retry)
+
+
+@atexit.register
+def _close_all() -> None:
+    for session in list(_open):
+        with contextlib.suppress(IronflowError):
+            session.close()
 
 
 def _join(client: Client) -> tuple[Joined, bool]:

@@ -51,9 +51,7 @@ async def until_settled(
 class _Waiting:
     """The runs still waited for, and which of them to look at next."""
 
-    def __init__(
-        self, client: AsyncClient, run_ids: Iterable[str], told: Callable[[Run], None]
-    ) -> None:
+    def __init__(self, client: AsyncClient, run_ids: Iterable[str], told: Callable[[Run], None]) -> None:
         self._pending = dict.fromkeys(run_ids)
         self._client = client
         self._told = told
@@ -79,13 +77,9 @@ class _Waiting:
     async def hold(self) -> None:
         """Wait on the server until the runs have ended, or a moment."""
         ids = tuple(self._pending)[:_MOST_AT_ONCE]
-        answer = await self._client.runs.wait(
-            ids, timeout=_HOLD_ONE if len(ids) == 1 else _HOLD_MANY
-        )
+        answer = await self._client.runs.wait(ids, timeout=_HOLD_ONE if len(ids) == 1 else _HOLD_MANY)
         if answer.unknown:
-            raise NotFoundError(
-                f"the server does not know run {answer.unknown[0]!r}; was its data folder replaced?"
-            )
+            raise NotFoundError(f"the server does not know run {answer.unknown[0]!r}; was its data folder replaced?")
         self._ended = answer.ended
 
 

@@ -15,25 +15,23 @@ from ironflow_lab.models.runs import Run
 from ironflow_lab.wire.duration import Duration, seconds
 
 
-def watch(
-    session: Session, run_ids: Sequence[str], known: dict[str, Run], *, timeout: Duration | None
-) -> None:
+def watch(session: Session, run_ids: Sequence[str], known: dict[str, Run], *, timeout: Duration | None) -> None:
     """Return once every run has ended or is paused; what is learnt goes into `known` as it comes.
 
     Raises `WaitTimeoutError` after `timeout`; the runs go on.
     """
     limit = None if timeout is None else seconds(timeout)
-    pending = dict.fromkeys(
-        run_id for run_id in run_ids if run_id not in known or not is_settled(known[run_id])
-    )
+    pending = dict.fromkeys(run_id for run_id in run_ids if run_id not in known or not is_settled(known[run_id]))
     if not pending:
         return
+
+    # Of one run there is nothing to count.
+    shown = Line(visible=len(run_ids) > 1)
 
     def line() -> str:
         statuses = [known[run_id].status for run_id in run_ids if run_id not in pending]
         return settled_line(statuses, len(run_ids))
 
-    shown = Line()
     progress = Progress(line, shown.show)
 
     def told(run: Run) -> None:
@@ -48,7 +46,9 @@ def watch(
     try:
         session.call(work, timeout=limit)
     except WaitTimeoutError:
-        raise WaitTimeoutError(_too_late(tuple(pending), len(run_ids), limit or 0.0)) from None
+        late = tuple(pending)
+        if late:
+            raise WaitTimeoutError(_too_late(late, len(run_ids), limit or 0.0)) from None
     finally:
         progress.finish()
         shown.end()

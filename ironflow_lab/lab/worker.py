@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ironflow_lab.errors import IronflowError
+from ironflow_lab.lab.guard import Guard
 from ironflow_lab.lab.progress import count
 from ironflow_lab.lab.serving import Serving
 from ironflow_lab.runtime.service import DRAIN, Worker
@@ -19,8 +20,9 @@ _CELL = "text-align:left;padding:2px 12px 2px 0"
 class WorkerCard:
     """The worker of this process; displayed it shows how it stands at that moment."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, guard: Guard) -> None:
         self._serving = serving
+        self._guard = guard
 
     def status(self) -> WorkerSnapshot:
         """Return how the worker stands: state, functions, jobs in hand, counts."""
@@ -31,7 +33,8 @@ class WorkerCard:
         return self._worker().logs(run_id)
 
     def start(self) -> None:
-        """Serve again after `drain` or `stop`."""
+        """Serve again after `drain` or `stop`; the guard is asked first."""
+        self._guard.check("execute runs in this process")
         self._worker().start()
 
     def drain(self, timeout: Duration = DRAIN) -> None:
@@ -57,8 +60,7 @@ class WorkerCard:
     def _worker(self) -> Worker:
         if self._serving.worker is None:
             raise IronflowError(
-                "no worker runs in this process; it starts with the first function defined by"
-                " @lab.function(...)"
+                "no worker runs in this process; it starts with the first function defined by @lab.function(...)"
             )
         return self._serving.worker
 
@@ -84,9 +86,7 @@ def _functions(now: WorkerSnapshot) -> str:
 
 
 def _jobs(now: WorkerSnapshot) -> str:
-    rows = [
-        (job.run_id, job.function_id, str(job.attempt), str(job.steps), _doing(job)) for job in now.jobs
-    ]
+    rows = [(job.run_id, job.function_id, str(job.attempt), str(job.steps), _doing(job)) for job in now.jobs]
     return _table(("run", "function", "attempt", "steps", "state"), rows)
 
 

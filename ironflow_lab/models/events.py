@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ironflow_lab.models.instant import Int32
 from ironflow_lab.models.runs import Error, RunStatus
 
 
@@ -17,7 +18,7 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     data_value: Any = msgspec.UNSET
     idempotency_key: str = ""
     metadata: dict[str, Any] | None = None
-    version: int = 0
+    version: Int32 = 0
 
 
 class TriggerResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -35,9 +36,9 @@ class TriggerSyncRequest(msgspec.Struct, frozen=True, kw_only=True, rename="came
     data: Any = None
     data_value: Any = msgspec.UNSET
     idempotency_key: str = ""
-    timeout_ms: int = 0
+    timeout_ms: Int32 = 0
     metadata: dict[str, Any] | None = None
-    version: int = 0
+    version: Int32 = 0
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

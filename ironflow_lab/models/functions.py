@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant, Word
+from ironflow_lab.models.instant import Instant, Int32, Word
 from ironflow_lab.models.runs import NOT_SET, ExecutionMode
 
 
@@ -28,17 +28,17 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 class RetryConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A retry policy; zero or empty means the server's default (25 attempts, 1 s, x2, 300 s, pause)."""
 
-    max_attempts: int = 0
-    initial_delay_ms: int = 0
+    max_attempts: Int32 = 0
+    initial_delay_ms: Int32 = 0
     backoff_factor: float = 0.0
-    max_delay_ms: int = 0
+    max_delay_ms: Int32 = 0
     on_exhausted: str = ""
 
 
 class ConcurrencyConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """At most `limit` runs at once, per value of `key` when given."""
 
-    limit: int = 0
+    limit: Int32 = 0
     key: str = ""
 
 
@@ -50,7 +50,7 @@ class RegisterFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename=
     description: str = ""
     triggers: tuple[Trigger, ...] = ()
     retry: RetryConfig | None = None
-    timeout_ms: int = 0
+    timeout_ms: Int32 = 0
     concurrency: ConcurrencyConfig | None = None
     preferred_mode: ExecutionMode = ExecutionMode("")
     endpoint_url: str = ""
@@ -105,11 +105,11 @@ class ListFunctionsRequest(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     """Ask for a page of functions; `name` matches a part of the name, `mode` is push or pull."""
 
     status: FunctionStatus = FunctionStatus("")
-    limit: int = 0
+    limit: Int32 = 0
     cursor: str = ""
     name: str = ""
     mode: str = ""
-    offset: int = 0
+    offset: Int32 = 0
 
 
 class ListFunctionsResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

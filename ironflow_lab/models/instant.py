@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
+
+import msgspec
 
 _SECOND = 1_000_000_000
 _RANGE = 2**63
@@ -55,7 +57,7 @@ def _minute(text: str) -> int:
     day = date(int(text[0:4]), int(text[5:7]), int(text[8:10])).toordinal() - _EPOCH_DAY
     hour, minute = int(text[11:13]), int(text[14:16])
     if hour > 23 or minute > 59:
-        raise ValueError(text)
+        raise ValueError(f"{text!r} has no such hour or minute")
     return (day * 86_400 + hour * 3_600 + minute * 60) * _SECOND
 
 
@@ -108,6 +110,10 @@ class Int64(int):
         """Return the number; zero is one object, so that encoders leave it out."""
         number = int(value)
         return super().__new__(cls, number) if number else _zero(cls)
+
+
+# A request's 32-bit integer; beyond its range the message is refused where it is read.
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class Word(str):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant, Int64, Word
+from ironflow_lab.models.instant import Instant, Int32, Int64, Word
 
 NOT_SET = Instant(0)
 
@@ -218,9 +218,9 @@ class ListRunsRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     status: RunStatus = RunStatus("")
     since: Instant = NOT_SET
     until: Instant = NOT_SET
-    limit: int = 0
+    limit: Int32 = 0
     cursor: str = ""
-    offset: int = 0
+    offset: Int32 = 0
     search: str = ""
     event_id: str = ""
     statuses: tuple[RunStatus, ...] = ()

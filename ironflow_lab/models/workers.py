@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant
+from ironflow_lab.models.instant import Instant, Int32
 
 UNSET = msgspec.UNSET
 UnsetType = msgspec.UnsetType
@@ -34,7 +34,7 @@ class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: str = ""
     hostname: str = ""
     function_ids: tuple[str, ...] = ()
-    max_concurrent_jobs: int = 0
+    max_concurrent_jobs: Int32 = 0
     labels: dict[str, str] = {}
     version: WorkerVersion = WorkerVersion()
     instance_id: str = ""
@@ -203,7 +203,7 @@ class JobUpdate(msgspec.Struct, frozen=True, kw_only=True):
     execution_seq: int = 0
     lease_token: str = ""
     steps: tuple[StepResult, ...] = ()
-    step_offset: int = 0
+    step_offset: Int32 = 0
     output: Any = UNSET
     error: JobFault | UnsetType | None = UNSET
     yield_: Yield | UnsetType | None = msgspec.field(default=UNSET, name="yield")

@@ -30,9 +30,7 @@ def latencies(frame: pd.DataFrame, *, by: str, duration: str = "duration") -> pd
     return table.sort_values("p50", ascending=False)
 
 
-def latency(
-    frame: pd.DataFrame, *, by: str, duration: str = "duration", most: int = 20
-) -> go.Figure:
+def latency(frame: pd.DataFrame, *, by: str, duration: str = "duration", most: int = 20) -> go.Figure:
     """Return one box a value of the column `by`: p25 to p75, whiskers at p5 and p95.
 
     The figure holds quantiles and not the rows, so that its size does not grow with the frame.

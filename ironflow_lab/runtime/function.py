@@ -155,7 +155,7 @@ def _check_handler(handler: Any) -> None:
         inspect.signature(handler).bind(None)
     except TypeError:
         raise DefinitionError(
-            f"{name}{inspect.signature(handler)} must take one argument, the context: def {name}(ctx)"
+            f"{name} must take one argument, the context, and no other without a default: def {name}(ctx)"
         ) from None
     except ValueError:
         raise DefinitionError(f"{name} has no signature; wrap it in a `def`") from None

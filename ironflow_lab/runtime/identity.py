@@ -19,6 +19,9 @@ FOLDER = "workers"
 INTERACTIVE = "interactive"
 
 
+_held: set[int] = set()
+
+
 class Identity:
     """A worker's id, held by a file lock until `release` or the end of the process.
 
@@ -29,11 +32,14 @@ class Identity:
         self.worker_id = worker_id
         self.shared_with = shared_with
         self._descriptor = descriptor
+        if descriptor is not None:
+            _held.add(descriptor)
 
     def release(self) -> None:
         """Let another process be this worker."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None and descriptor in _held:
+            _held.discard(descriptor)
             os.close(descriptor)
 
 
@@ -72,6 +78,15 @@ def owner(notebook: str | None) -> str:
         return notebook or INTERACTIVE
     script = sys.argv[0] if sys.argv else ""
     return str(Path(script).resolve()) if script not in ("", "-", "-c", "-m") else INTERACTIVE
+
+
+def _let_go() -> None:
+    # A forked child would hold the lock on after its parent's end.
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _fresh(stem: str) -> str:

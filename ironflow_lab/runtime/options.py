@@ -108,13 +108,13 @@ def _retry_of(given: Mapping[str, Any]) -> RetryConfig:
         raise DefinitionError(f"retry: backoff_factor={factor!r:.40} must be a number from 1 on")
     if "backoff_factor" in given and not factor >= 1:
         raise DefinitionError(f"retry: backoff_factor={factor!r:.40} must be a number from 1 on")
-    return RetryConfig(
-        max_attempts=attempts,
-        initial_delay_ms=_milliseconds("retry: initial_delay", given.get("initial_delay", 0)),
-        backoff_factor=float(factor),
-        max_delay_ms=_milliseconds("retry: max_delay", given.get("max_delay", 0)),
-        on_exhausted=given.get("on_exhausted", ""),
-    )
+    values: dict[str, Any] = {"max_attempts": attempts}
+    if "backoff_factor" in given:
+        values["backoff_factor"] = float(factor)
+    for name in ("initial_delay", "max_delay"):
+        if name in given:
+            values[f"{name}_ms"] = _milliseconds(f"retry: {name}", given[name])
+    return RetryConfig(**values, on_exhausted=given.get("on_exhausted", ""))
 
 
 def _retry_fault(policy: RetryConfig) -> str | None:

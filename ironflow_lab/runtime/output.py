@@ -94,11 +94,12 @@ class SegmentOutput:
     def __call__(self, stream: str, text: str) -> str:
         """Keep `text` and return the part of it that still fits."""
         self._logs.add(self._run_id, text)
-        if self._room <= 0:
+        if len(text) <= self._room:
+            self._room -= len(text)
+            return text
+        if self._room < 0:
             return ""
-        shown, self._room = text[: self._room], self._room - len(text)
-        if self._room > 0:
-            return shown
+        shown, self._room = text[: self._room], -1
         return (
             f"{shown}\n… output cut after {SHOWN_PER_SEGMENT // 1024} kB; the last"
             f" {KEPT_PER_RUN // 1024} kB are in lab.worker.logs({self._run_id!r})\n"

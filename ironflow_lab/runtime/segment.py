@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ class Segment:
     __slots__ = (
         "_announce",
         "_announced",
+        "_lock",
         "_results",
         "_saved",
         "_waiters",
@@ -55,6 +57,7 @@ class Segment:
         self.work: Any = None
         self._announce = announce
         self._announced = False
+        self._lock = threading.Lock()
         self._results: deque[StepResult] = deque()
         self._saved: float = 0
         self._waiters: deque[tuple[int, Callable[[], None]]] = deque()
@@ -66,18 +69,22 @@ class Segment:
 
     def record(self, result: StepResult) -> None:
         """Add a finished step; it is on its way to the server from here on."""
-        if self.journal.closed:
-            return
-        self.recorded += 1
-        self._results.append(result)
+        with self._lock:
+            if self.journal.closed:
+                return
+            self.recorded += 1
+            self._results.append(result)
         self._tell()
 
     def conclude(self, outcome: Outcome) -> None:
         """Set how the segment ended and close it; only the first outcome counts."""
-        if self.outcome is None:
-            self.outcome = outcome
+        with self._lock:
+            if self.outcome is not None:
+                return
+            # Closed first: whoever sees the outcome sees every result that counts.
             self.journal.closed = True
-            self._tell()
+            self.outcome = outcome
+        self._tell()
 
     def collect(self) -> list[StepResult]:
         """Take the results that were added since the last time."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import cache
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from ironflow_lab.errors import IronflowError, WaitTimeoutError
 
@@ -29,11 +30,13 @@ class LoopThread:
     """An event loop in a named daemon thread, started when first needed.
 
     Raises `IronflowError` when used after a fork (threads do not survive it), after `stop`, or when
-    its own thread would wait for itself.
+    its own thread would wait for itself. With `drop_sockets_on_fork` a forked child does not keep
+    the loop's connections open after its parent's end.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, drop_sockets_on_fork: bool = False) -> None:
         self.name = name
+        self._drop = drop_sockets_on_fork
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -101,6 +104,16 @@ class LoopThread:
             if self._thread is None or not self._thread.is_alive():
                 raise IronflowError(f"the thread {self.name!r} has ended; call il.connect() again")
 
+    def drop_sockets(self) -> None:
+        """Let the loop's sockets refer to nothing; in a forked child."""
+        selector = getattr(self._loop, "_selector", None)
+        if selector is None:
+            return
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in list(selector.get_map() or ()):
+            os.dup2(nothing, descriptor, inheritable=False)
+        os.close(nothing)
+
     def _start(self) -> None:
         with self._lock:
             if self._loop is None and not self._stopped:
@@ -110,6 +123,8 @@ class LoopThread:
                     target=self._main, args=(loop,), name=self.name, daemon=True
                 )
                 self._loop = loop
+                if self._drop:
+                    _dropping.add(self)
                 self._thread.start()
 
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -262,18 +277,28 @@ class DaemonPool:
 
 def io_thread() -> LoopThread:
     """Return this process's `ironflow-io` thread: polls, heartbeats, reports and all waits of a lab."""
-    return _shared("ironflow-io", os.getpid())
+    return _shared("ironflow-io", os.getpid(), True)
 
 
 def user_thread() -> LoopThread:
     """Return this process's `ironflow-user` thread, where `async def` handlers run."""
-    return _shared("ironflow-user", os.getpid())
+    return _shared("ironflow-user", os.getpid(), False)
 
 
 @cache
-def _shared(name: str, process: int) -> LoopThread:
+def _shared(name: str, process: int, drop: bool) -> LoopThread:
     # Keyed by process: a forked child gets threads of its own.
-    return LoopThread(name)
+    return LoopThread(name, drop_sockets_on_fork=drop)
+
+
+def _forked() -> None:
+    # An open lease connection says that a worker lives; a child must not say so for its parent.
+    for thread in list(_dropping):
+        thread.drop_sockets()
+
+
+_dropping: WeakSet[LoopThread] = WeakSet()
+os.register_at_fork(after_in_child=_forked)
 
 
 async def _made(make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -92,6 +92,8 @@ class WorkerLoop:
         known = function.id in self._registry
         self._registry.define(function)
         self._confirmed.add(function.id)
+        if self._main is not None and self.state == "draining":
+            await asyncio.wait({self._main})
         if self._main is None or self._main.done():
             self._launch()
         elif not known and self._registered.is_set():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LONGEST = 255
+
 
 def matches(pattern: str, name: str) -> bool:
     """Return whether the event name matches the pattern."""
@@ -17,6 +19,8 @@ def fault(pattern: str) -> str | None:
     """Return what is wrong with a pattern, or None."""
     if not pattern or pattern != pattern.strip():
         return "an event name must not be empty or have blanks around it"
+    if len(pattern) > LONGEST:
+        return f"an event name has at most {LONGEST} characters, and this one has {len(pattern)}"
     if any(character.isspace() or not character.isprintable() for character in pattern):
         return f"{pattern!r} has blanks or control characters"
     tokens = pattern.split(".")

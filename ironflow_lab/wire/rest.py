@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ironflow_lab.models.instant import Int32
 from ironflow_lab.models.server import Ready
 from ironflow_lab.models.workers import (
     Assignment,
@@ -35,7 +36,7 @@ class RunsWaitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Hold the answer until no named run goes on by itself or `timeout_ms` has passed (embedded server only)."""
 
     run_ids: tuple[str, ...] = ()
-    timeout_ms: int = 0
+    timeout_ms: Int32 = 0
 
 
 class RunsWaitResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,18 +10,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tests.chaos import cells, law, plan
 from tests.chaos.kernel import CellFailed, Kernel, environment_of
 from tests.chaos.law import Sighting, StepSeen
 from tests.chaos.witness import Line, Witness
-from tests.conformance.plain import payload
+from tests.conformance.plain import ENDED, payload
 from tests.conformance.processes import Server
 
 Victim = Literal["server", "kernel", "both"]
 VICTIMS: tuple[Victim, ...] = ("server", "kernel", "both")
 PATIENCE = 60.0
+# While so many bodies begin, the bills are still being emitted.
+EMITTING = 15
+MOVING = [f"RUN_STATUS_{status}" for status in ("PENDING", "WAITING_FOR_CAPACITY", "RUNNING", "WAITING", "PAUSED")]
 _RUN, _STEP = len("RUN_STATUS_"), len("STEP_STATUS_")
 
 
@@ -33,12 +36,13 @@ class Kill:
     after: int
 
 
-def points(seed: int, victims: Sequence[Victim], *, first: int = 5, last: int | None = None) -> list[Kill]:
-    """Return one kill a victim at places drawn from the seed, spread over the whole session."""
+def points(seed: int, victims: Sequence[Victim]) -> list[Kill]:
+    """Return one kill a victim at places drawn from the seed: the first amid the emission, then all along."""
     chance = random.Random(seed)
-    end = (last or plan.bodies() - 20) - first
-    share = end / len(victims)
-    return [Kill(victim, first + int((place + chance.random()) * share)) for place, victim in enumerate(victims)]
+    afters = [chance.randrange(2, EMITTING)]
+    share = (plan.bodies() - 2 * EMITTING) / max(len(victims) - 1, 1)
+    afters += [EMITTING + int((place + chance.random()) * share) for place in range(len(victims) - 1)]
+    return [Kill(victim, after) for victim, after in zip(victims, afters, strict=True)]
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Drama:
     emissions: int = 0
     accepted_at_first_kill: int = 0
     notes: list[str] = field(default_factory=list)
+    _seen_ended: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.server = Server(self.folder)
@@ -81,7 +86,7 @@ class Drama:
             self._reach(partial(self._begun, kill.after), f"{kill.after} bodies to begin")
             self._strike(kill)
         self._reach(lambda: self.emitted, "the emission to end")
-        self._reach(self._all_ended, "every run to end")
+        self._reach(lambda: not self._moving(), "every run to end")
         self.see(self._runs())
 
     def see(self, runs: Sequence[str]) -> None:
@@ -90,6 +95,8 @@ class Drama:
             row = self.server.plain.run(run)
             steps = self.server.plain.steps(run)
             at = self.witness.size()
+            if row["status"] in ENDED:
+                self._seen_ended.add(run)
             self.sightings.append(
                 Sighting(
                     at=at,
@@ -112,12 +119,17 @@ class Drama:
     def story(self) -> str:
         """Return what the processes said, for a failure."""
         parts = [*self.notes, self.server.story()]
-        return "\n".join([*parts, self.kernel.story()] if self.kernel else parts)
+        parts += [self.kernel.story()] if self.kernel else []
+        parts += [f"emitted: {self.emitted}, and these have not ended:", *map(str, self._moving()[:8])]
+        return "\n".join(parts)
 
     # ---- killing and starting again
 
     def _strike(self, kill: Kill) -> None:
         self.see(self._recent())
+        # Bodies that would begin while rows are read wait: else the session is over before the next kill.
+        halt = self.folder / cells.HALT
+        halt.touch()
         parts = ("kernel", "server") if kill.victim == "both" else (kill.victim,)
         for part in parts:
             self.witness.mark("down", part)
@@ -132,8 +144,9 @@ class Drama:
             self.witness.mark("up", "server")
         # Rows as they are before a new worker is there: what is recorded now must not run again.
         runs = self._runs()
-        self.see(runs)
+        self.see([run for run in runs if run not in self._seen_ended])
         self.accepted_at_first_kill = self.accepted_at_first_kill or len(runs)
+        halt.unlink()
         if "kernel" in parts:
             self._open_kernel()
             self.witness.mark("up", "kernel")
@@ -181,10 +194,9 @@ class Drama:
         begun = [line.run for line in self.lines if line.phase == "begin"]
         return list(dict.fromkeys(reversed(begun)))[:15]
 
-    def _all_ended(self) -> bool:
-        moving = ["RUN_STATUS_WAITING_FOR_CAPACITY", "RUN_STATUS_RUNNING", "RUN_STATUS_WAITING", "RUN_STATUS_PENDING"]
-        page = self.server.plain.call("ListRuns", {"statuses": moving, "limit": 1})
-        return page.get("totalCount", 0) == 0
+    def _moving(self) -> list[Any]:
+        rows: list[Any] = self.server.plain.call("ListRuns", {"statuses": MOVING, "limit": 500}).get("runs", [])
+        return rows
 
     def faults(self) -> list[str]:
         """Return what breaks the law."""

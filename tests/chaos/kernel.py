@@ -36,6 +36,7 @@ class Kernel:
             # As a notebook server tells its kernels: the worker's id must outlive the process.
             "JPY_SESSION_NAME": str(folder / "tour.ipynb"),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "NO_COLOR": "1",
         }
         with self._log.open("ab") as log:
             self.process: subprocess.Popen[bytes] = launch(
@@ -44,7 +45,12 @@ class Kernel:
         self._client = BlockingKernelClient()
         self._client.load_connection_info(settings)
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=PATIENCE)
+        try:
+            # The client's own wait gives up on a kernel that is only slow: its heartbeat has one second.
+            self._await(self._client.kernel_info(), "to answer")
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int:
@@ -68,12 +74,7 @@ class Kernel:
 
     def run(self, code: str) -> None:
         """Execute a cell to its end; raises `CellFailed` when it raises."""
-        message = self.start_cell(code)
-        deadline = time.monotonic() + PATIENCE
-        while not self.cell_ended(message):
-            assert self.process.poll() is None, f"the kernel died by itself\n{self.story()}"
-            assert time.monotonic() < deadline, f"a cell did not end\n{code}\n{self.story()}"
-            time.sleep(0.005)
+        self._await(self.start_cell(code), f"to end\n{code}")
 
     def kill(self) -> None:
         """Kill -9 and wait until the process is gone."""
@@ -81,9 +82,16 @@ class Kernel:
         self.process.kill()
         self.process.wait()
 
+    def _await(self, message: str, what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not self.cell_ended(message):
+            assert self.process.poll() is None, f"the kernel died by itself\n{self.story()}"
+            assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for the kernel {what}\n{self.story()}"
+            time.sleep(0.005)
+
     def story(self) -> str:
         """Return the end of what the kernel said outside its cells."""
-        return f"---- kernel\n{self._log.read_text(errors='replace')[-4000:]}"
+        return f"---- kernel\n{self._log.read_text(errors='replace')[-1500:]}"
 
 
 def _raise_failure(content: dict[str, Any]) -> None:

@@ -1,6 +1,4 @@
-"""Fixtures of the conformance suite: a server by URL (the embedded one unless told otherwise), a name
-for each scenario, and the two kinds of worker.
-"""
+"""The server under test (an embedded one unless told otherwise) and the two kinds of worker."""
 
 from __future__ import annotations
 
@@ -103,9 +101,7 @@ def official(name: str, tmp_path: Path, processes: list[Process]) -> Iterator[St
     yield from start_officials(name, tmp_path, processes)
 
 
-def start_officials(
-    prefix: str, folder: Path, processes: list[Process]
-) -> Iterator[StartOfficial]:
+def start_officials(prefix: str, folder: Path, processes: list[Process]) -> Iterator[StartOfficial]:
     """Yield a function that starts official workers, and stop them all at the end."""
     python = official_python()
     if not python.exists():

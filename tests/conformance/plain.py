@@ -68,9 +68,7 @@ class Plain:
     ) -> Answer:
         """Send one request on a connection of its own and return the answer, whatever its status."""
         address = urlsplit(self.url)
-        connection = http.client.HTTPConnection(
-            address.hostname or "", address.port or 80, timeout=timeout
-        )
+        connection = http.client.HTTPConnection(address.hostname or "", address.port or 80, timeout=timeout)
         try:
             connection.request(method, path, body, {**self.headers, **(headers or {})})
             response = connection.getresponse()

@@ -46,11 +46,7 @@ class Job:
 
     def step(self, name: str, output: Any = None, *, error: Any = None) -> dict[str, Any]:
         """Return a step result of this run: completed, or failed when an error is given."""
-        outcome = (
-            {"status": "completed", "output": output}
-            if error is None
-            else {"status": "failed", "error": error}
-        )
+        outcome = {"status": "completed", "output": output} if error is None else {"status": "failed", "error": error}
         return {
             "id": f"{self.run_id}:{name}:0",
             "name": name,
@@ -133,10 +129,11 @@ class PlainWorker:
         answer = self.update(job, status, *steps, **fields)
         assert 200 <= answer.status < 300, answer
 
-    def fail(self, job: Job, *steps: Any, retryable: bool = True, **error: Any) -> None:
-        """Report a failure."""
-        fault = {"message": "boom", "code": "ERROR", "retryable": retryable, **error}
-        self.done(job, "failed", *steps, error=fault)
+    def fail(self, job: Job, *steps: Any, offset: int | None = None, **error: Any) -> None:
+        """Report a failure, retryable unless told otherwise."""
+        fault = {"message": "boom", "code": "ERROR", "retryable": True, **error}
+        begin = {} if offset is None else {"step_offset": offset}
+        self.done(job, "failed", *steps, error=fault, **begin)
 
     def sleep(self, job: Job, until_time: str, *steps: Any) -> None:
         """Report that the run sleeps in its step `nap`."""

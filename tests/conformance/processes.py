@@ -163,9 +163,7 @@ class Official(Process):
 
     def start(self) -> Self:
         """Start it, or start it again under the same worker id."""
-        self.spawn(
-            [official_python(), OFFICIAL / "worker.py", *self.arguments], clean_environment()
-        )
+        self.spawn([official_python(), OFFICIAL / "worker.py", *self.arguments], clean_environment())
         return self
 
     def open(self, gate: str, *, only_here: bool = False) -> None:

@@ -75,9 +75,7 @@ def test_requests_in_both_spellings_mean_the_same(plain: Plain, name: str) -> No
     for filters in ({"function_id": name}, {"functionId": name}, {"event_id": started["eventId"]}):
         listed = plain.call("ListRuns", filters)
         assert [run["id"] for run in listed["runs"]] == [run_id], filters
-    answer = plain.call(
-        "TriggerSync", {"event": f"{name}.go", "timeout_ms": 1, "data_value": [1], "version": 3}
-    )
+    answer = plain.call("TriggerSync", {"event": f"{name}.go", "timeout_ms": 1, "data_value": [1], "version": 3})
     assert answer["results"][0]["waitTimedOut"] is True
     assert plain.run(answer["results"][0]["runId"])["inputValue"] == [1]
 
@@ -184,7 +182,7 @@ def test_large_integers_stay_exact_between_workers(plain: Plain, worker: PlainWo
 
 
 def test_text_is_text(plain: Plain, worker: PlainWorker, name: str) -> None:
-    odd = "\u0000 \u2028 \\ \" </script> \U0001f980 äöü \ud7ff"
+    odd = '\u0000 \u2028 \\ " </script> \U0001f980 äöü \ud7ff'
     run_id = plain.start(f"{name}.go", {odd: odd})
     job = worker.take(run_id)
     assert job.raw["event"]["data"] == {odd: odd}
@@ -206,7 +204,7 @@ def test_unknown_fields_are_ignored(plain: Plain, name: str) -> None:
 
 
 def test_null_is_absent(plain: Plain, name: str) -> None:
-    """protojson reads null as the field's zero value; Go writes it for an empty list or map."""
+    """In protojson null is a field's zero value; Go writes it for an empty list or map."""
     function = {"id": name, "description": None, "triggers": None, "retry": None, "metadata": None}
     plain.call("RegisterFunction", {**function, "timeoutMs": None, "preferredMode": None})
     assert plain.emit(f"{name}.go", {}, idempotencyKey=None, metadata=None, version=None)["eventId"]
@@ -218,9 +216,7 @@ def test_null_is_absent(plain: Plain, name: str) -> None:
     assert worker.send("POST", "heartbeat", {"active_jobs": 0, "jobs": None}).status == 200
 
 
-def test_null_in_a_report_is_absent_but_for_payloads(
-    plain: Plain, worker: PlainWorker, name: str
-) -> None:
+def test_null_in_a_report_is_absent_but_for_payloads(plain: Plain, worker: PlainWorker, name: str) -> None:
     run_id = plain.start(f"{name}.go", {})
     job = worker.take(run_id)
     nothing = {"error": None, "yield": None, "output": None, "steps": None}

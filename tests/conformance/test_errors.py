@@ -24,9 +24,7 @@ def test_unknown_things(plain: Plain, procedure: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["completed", "failed", "cancelled"])
-def test_a_run_that_has_ended_cannot_be_cancelled(
-    plain: Plain, worker: PlainWorker, name: str, word: str
-) -> None:
+def test_a_run_that_has_ended_cannot_be_cancelled(plain: Plain, worker: PlainWorker, name: str, word: str) -> None:
     run_id = plain.start(f"{name}.go", {})
     if word == "completed":
         worker.done(worker.take(run_id), "completed", output=1)
@@ -117,11 +115,14 @@ def test_an_empty_body_is_an_empty_message(plain: Plain) -> None:
 
 @pytest.mark.parametrize("field", ["id", "reason"])
 def test_wrong_types(plain: Plain, field: str) -> None:
-    for value in (5, True, [], {}):
+    texts: list[Any] = [5, True, [], {}]
+    numbers: list[Any] = [{}, [], "many", True, 1e40]
+    times: list[Any] = ["yesterday", "2026-01-02", 7, {}, "2026-13-02T03:04:05Z"]
+    for value in texts:
         assert plain.post("CancelRun", {"id": "run_x", field: value}).fault == BAD, value
-    for value in ({}, [], "many", True, 1e40):
+    for value in numbers:
         assert plain.post("ListRuns", {"limit": value}).fault == BAD, value
-    for value in ("yesterday", "2026-01-02", 7, {}, "2026-13-02T03:04:05Z"):
+    for value in times:
         assert plain.post("ListRuns", {"since": value}).fault == BAD, value
 
 

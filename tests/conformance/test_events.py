@@ -53,9 +53,7 @@ def test_functions_registered_later_do_not_match(plain: Plain, name: str) -> Non
 
 
 @pytest.mark.parametrize("procedure", ["Emit", "Trigger"])
-def test_the_run_tells_of_its_event(
-    plain: Plain, worker: PlainWorker, name: str, procedure: str
-) -> None:
+def test_the_run_tells_of_its_event(plain: Plain, worker: PlainWorker, name: str, procedure: str) -> None:
     event = {"event": f"{name}.go", "data": {"a": [1]}, "metadata": {"trace": "t"}, "version": 3}
     answer = plain.call(procedure, {**event, "idempotencyKey": f"{name}-k"})
     (run_id,) = answer["runIds"]

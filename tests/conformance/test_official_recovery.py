@@ -29,9 +29,7 @@ def completed(plain: Plain, run_id: str) -> dict[str, Any]:
     return run
 
 
-def test_killed_and_back_under_the_same_id(
-    plain: Plain, official: StartOfficial, name: str
-) -> None:
+def test_killed_and_back_under_the_same_id(plain: Plain, official: StartOfficial, name: str) -> None:
     """The registration takes the run over at once: the lease would have lasted 90 s more."""
     worker = official(plain, functions="hold", **QUICK).serves(plain, "hold")
     run_id = plain.start(f"{name}.hold", {"gate": name})
@@ -48,9 +46,7 @@ def test_killed_and_back_under_the_same_id(
     assert [row.get("sequence", 0) for row in plain.steps(run_id)] == [0, 1, 2]
 
 
-def test_cancel_stops_the_handler_and_no_report_follows(
-    plain: Plain, official: StartOfficial, name: str
-) -> None:
+def test_cancel_stops_the_handler_and_no_report_follows(plain: Plain, official: StartOfficial, name: str) -> None:
     with Tap(plain) as tap:
         worker = official(tap.plain, functions="ticks", **QUICK).serves(plain, "ticks")
         run_id = plain.start(f"{name}.ticks", {"gate": f"{name}-never"})
@@ -76,7 +72,7 @@ def test_cancel_stops_the_handler_and_no_report_follows(
 def test_a_silent_worker_loses_its_run_and_a_beating_one_keeps_it(
     embedded: StartServer, official: StartOfficial, name: str
 ) -> None:
-    plain = embedded("--lease-seconds", "1").plain
+    plain = embedded("--lease-seconds", "1.5").plain
     data = {"gate": name}
 
     def start(worker_id: str, slots: int, heartbeat: float) -> tuple[Any, str]:
@@ -111,9 +107,7 @@ def test_a_silent_worker_loses_its_run_and_a_beating_one_keeps_it(
     assert (plain.run(lost_run), plain.steps(lost_run)) == rows
 
 
-def test_the_server_ends_and_dies_amid_runs(
-    embedded: StartServer, official: StartOfficial, name: str
-) -> None:
+def test_the_server_ends_and_dies_amid_runs(embedded: StartServer, official: StartOfficial, name: str) -> None:
     """Registrations and leases survive: a worker that met a 404 would abandon the run and repeat it."""
     server = embedded()
     plain = server.plain
@@ -136,9 +130,7 @@ def test_the_server_ends_and_dies_amid_runs(
         assert worker.ledger.bodies(run_id) == Counter(before=1, after=1)
 
 
-def test_draining_finishes_what_is_in_hand_and_takes_no_more(
-    plain: Plain, official: StartOfficial, name: str
-) -> None:
+def test_draining_finishes_what_is_in_hand_and_takes_no_more(plain: Plain, official: StartOfficial, name: str) -> None:
     worker = official(plain, functions="hold", **QUICK).serves(plain, "hold")
     held = plain.start(f"{name}.hold", {"gate": name})
     worker.ledger.wait_for(held, "held")

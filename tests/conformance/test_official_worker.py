@@ -86,9 +86,7 @@ def test_times_are_in_order(plain: Plain, worker: Official) -> None:
     assert times[-1] <= instant(run["endedAt"])
 
 
-def test_a_failed_step_is_retried_and_the_one_before_is_not_run_again(
-    plain: Plain, worker: Official
-) -> None:
+def test_a_failed_step_is_retried_and_the_one_before_is_not_run_again(plain: Plain, worker: Official) -> None:
     run_id = start(plain, "flaky", {"failures": 1})
     run, steps = plain.ended(run_id), plain.steps(run_id)
     assert run["status"] == "RUN_STATUS_COMPLETED", run
@@ -206,7 +204,7 @@ def served(plain: Plain) -> list[str]:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, 0, -1.5, 2**53, "", "text", [], [1, [None, {"a": []}]], {}, {"ä": "\u2603 \\ \""}],
+    [None, True, False, 0, -1.5, 2**53, "", "text", [], [1, [None, {"a": []}]], {}, {"ä": '\u2603 \\ "'}],
     ids=repr,
 )
 def test_every_kind_of_payload(plain: Plain, worker: Official, value: Any) -> None:

@@ -183,14 +183,6 @@ def test_package_outside_the_order_is_caught(broken: str, package: str) -> None:
     assert f"- ironflow_lab.{package}\n" in broken
 
 
-def test_package_without_a_place_yet_is_tolerated(tmp_path: Path) -> None:
-    """The optional layers may be absent: dropping one that nothing imports breaks nothing."""
-    tree = Tree(tmp_path)
-    shutil.rmtree(tree.package("history"))
-    report = lint(tree.folder)
-    assert report.returncode == 0, report.stdout + report.stderr
-
-
 def section(report: str, contract: str) -> str:
     """Return the part of a report that explains why `contract` is broken: name, rule, text."""
     _, _, explanation = report.partition("\nBroken contracts\n")

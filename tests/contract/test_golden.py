@@ -46,9 +46,7 @@ def structs() -> set[type[msgspec.Struct]]:
         found
         for module in MODULES
         for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, msgspec.Struct)
-        and found.__module__ == module.__name__
-        and found not in COMPOSED
+        if issubclass(found, msgspec.Struct) and found.__module__ == module.__name__ and found not in COMPOSED
     }
 
 
@@ -64,9 +62,7 @@ def parts(value: Any) -> Iterator[type[msgspec.Struct]]:
 
 
 def written(record: Any) -> bytes:
-    return (
-        discovery.write(record) if isinstance(record, discovery.Discovery) else codec.encode(record)
-    )
+    return discovery.write(record) if isinstance(record, discovery.Discovery) else codec.encode(record)
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 import tomllib
 import typing
 from importlib import import_module
@@ -115,24 +116,41 @@ def resolve(ours: str) -> object:
 
 
 def member(owner: object, name: str) -> object:
-    """Return `owner.name`; for a class also what an instance's `name` is declared to be."""
+    """Return `owner.name`; for a class also what an instance's `name` is declared or made to be."""
     if inspect.ismodule(owner) and not hasattr(owner, name):
         if not hasattr(owner, "__path__") or find_spec(f"{owner.__name__}.{name}") is None:
             raise LookupError(f"{owner.__name__} has no {name}")
         return import_module(f"{owner.__name__}.{name}")
-    if inspect.isclass(owner):
-        declared = typing.get_type_hints(owner).get(name)
-        if inspect.isclass(declared):
-            return declared
-        found = inspect.getattr_static(owner, name, None)
-        getter = getattr(found, "fget", None) or getattr(found, "func", None)
-        if getter is not None:
-            return typing.get_type_hints(getter).get("return", found)
-        if declared is not None:
-            return declared
+    if inspect.isclass(owner) and (found := of_instance(owner, name)) is not None:
+        return found
     if not hasattr(owner, name):
         raise LookupError(f"{owner!r} has no {name}")
     return getattr(owner, name)
+
+
+def of_instance(owner: type, name: str) -> object:
+    """Return the type of an instance's attribute, or None when the class itself has to tell."""
+    declared = typing.get_type_hints(owner).get(name)
+    found = inspect.getattr_static(owner, name, None)
+    getter = getattr(found, "fget", None) or getattr(found, "func", None)
+    if getter is not None:
+        return typing.get_type_hints(getter).get("return", found)
+    if declared is not None:
+        return declared
+    return assigned(owner).get(name) if "__init__" in vars(owner) else None
+
+
+def assigned(owner: type) -> dict[str, object]:
+    """Return what `__init__` assigns to `self`, by name: the type it calls, else the class itself."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner.__init__))).body  # type: ignore[misc]
+    pairs = [(node.targets[0], node.value) for node in ast.walk(definition) if isinstance(node, ast.Assign)]
+    found: dict[str, object] = {}
+    for target, value in pairs:
+        if isinstance(target, ast.Attribute):
+            made = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
+            maker = vars(inspect.getmodule(owner)).get(made, owner)
+            found[target.attr] = maker if inspect.isclass(maker) else typing.get_type_hints(maker).get("return", owner)
+    return found
 
 
 def call(found: object) -> typing.Callable[..., object]:

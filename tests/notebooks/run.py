@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NBVAL = ("--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
+NBVAL = ("-p", "nbval", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
 
 
 def main(arguments: list[str]) -> int:
@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
 
 def executed(folder: Path, arguments: list[str]) -> int:
     """Run pytest on the notebooks in `folder` with the repository's settings."""
-    settings = ("-c", ROOT / "pyproject.toml", "--rootdir", folder, "-p", "no:cacheprovider")
-    command = (sys.executable, "-m", "pytest", *settings, *NBVAL, "--durations=10", folder, *arguments)
+    settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-p", "no:cacheprovider")
+    command = (sys.executable, "-m", "pytest", *settings, *NBVAL, "--durations=10", str(folder), *arguments)
     return subprocess.run(command, cwd=folder, check=False).returncode
 
 

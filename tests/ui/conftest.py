@@ -42,7 +42,8 @@ class JupyterLab:
 
     def write(self, name: str, *cells: str) -> str:
         """Save a notebook of code cells and return its name."""
-        notebook = nbformat.v4.new_notebook()
+        kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
         notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
         nbformat.write(notebook, self.folder / name)
         return name
@@ -84,6 +85,13 @@ class Notebook:
             timeout=PATIENCE,
         )
 
+    def run_cells(self, *indices: int) -> None:
+        """Run cells one after the other; each must end without an error."""
+        for index in indices:
+            self.run_cell(index)
+            self.wait_done(index)
+            expect(self.output(index)).not_to_contain_text("Error")
+
     def output(self, index: int) -> Locator:
         """The output area of a cell."""
         return self.cells.nth(index).locator(".jp-OutputArea").first
@@ -95,7 +103,7 @@ class Notebook:
             name,
         )
         light = "true" if name.endswith("Light") else "false"
-        expect(self.page.locator(f'body[data-jp-theme-light="{light}"]')).to_be_visible()
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
 
     def shot(self, name: str, part: Locator | None = None) -> None:
         """Save a picture to look at."""
@@ -157,7 +165,7 @@ def open_notebook(jupyterlab: JupyterLab, browser: Browser) -> Iterator[Callable
     def opened(name: str) -> Notebook:
         workspace = Path(name).stem
         page.goto(f"{jupyterlab.url}/lab/workspaces/{workspace}/tree/{name}")
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for()
+        page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for()
         return Notebook(page=page, name=name)
 
     yield opened

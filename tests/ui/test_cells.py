@@ -23,7 +23,7 @@ def test_prints_of_a_step_appear_under_the_cell_that_defined_the_function(
         "@lab.function('prints', on='prints.asked')\n"
         "async def prints(ctx):\n"
         "    return await ctx.step.run('say', lambda: print('said by the step'))",
-        "lab.emit_sync('prints.asked', {}).status",
+        "lab.emit_sync('prints.asked', {}).runs[0].status",
     )
     notebook = open_notebook("prints.ipynb")
     notebook.run_all()
@@ -63,17 +63,13 @@ def test_stop_ends_a_wait_and_leaves_the_worker_running(
         "lab.emit_sync('quick.asked', {}).result",
     )
     notebook = open_notebook("stop.ipynb")
-    for index in (0, 1):
-        notebook.run_cell(index)
-        notebook.wait_done(index)
+    notebook.run_cells(0, 1)
     notebook.run_cell(2)
-    notebook.page.locator(".jp-Notebook-ExecutionIndicator[data-status='busy']").first.wait_for()
+    notebook.page.locator("#jp-main-statusbar", has_text="| Busy").wait_for()
     notebook.command("Kernel", "kernelmenu:interrupt")
     notebook.wait_done(2)
     expect(notebook.output(2)).to_contain_text("KeyboardInterrupt")
-    for index in (3, 4):
-        notebook.run_cell(index)
-        notebook.wait_done(index)
+    notebook.run_cells(3, 4)
     expect(notebook.output(4)).to_contain_text("still here")
 
 
@@ -101,7 +97,7 @@ def test_hostile_payloads_are_shown_not_run(
         "    return await ctx.step.run('back', lambda: ctx.event.data)",
         "done = lab.emit_sync('echo.asked', {'text': '<img src=x onerror=\"document.title=`owned`\">',"
         " 'password': 'hunter2'})",
-        "lab.run(done.runs[0])",
+        "done.runs[0]",
     )
     notebook = open_notebook("hostile.ipynb")
     notebook.run_all()

@@ -22,7 +22,6 @@ from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Outcom
 from ironflow_lab.server.engine.records import EventState, QueuedRun, RunState, WorkerState
 from ironflow_lab.server.engine.writes import later, run_write
 
-
 # What one poll may get: handing out a whole backlog would hold up everybody else.
 MOST_JOBS = 500
 

@@ -56,8 +56,6 @@ def _check(command: EmitEvent) -> None:
     wrong = patterns.fault(command.name)
     if wrong is None and any(token in ("*", ">") for token in command.name.split(".")):
         wrong = f"{command.name!r} is a pattern; an event needs a plain name"
-    if wrong is None and len(command.name) > 255:
-        wrong = "its name has more than 255 characters"
     if wrong is not None:
         raise InvalidArgumentError(f"the event cannot be recorded: {wrong}")
     if command.version < 1:

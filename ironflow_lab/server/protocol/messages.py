@@ -13,7 +13,7 @@ from ironflow_lab.wire import codec
 
 # Far above any payload with a meaning, far below what exhausts a reader's stack.
 DEEPEST = 256
-_NESTED: dict[type[Any], dict[str, type[Any]]] = {
+_NESTED: dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]] = {
     functions.RegisterFunctionRequest: {
         "retry": functions.RetryConfig,
         "concurrency": functions.ConcurrencyConfig,
@@ -21,6 +21,7 @@ _NESTED: dict[type[Any], dict[str, type[Any]]] = {
 }
 # Fields that hold records; what lies below any other belongs to the user, nulls included.
 _RECORDS = frozenset({"concurrency", "error", "jobs", "retry", "steps", "triggers", "version", "yield"})
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
@@ -67,16 +68,16 @@ def _is_deep(text: bytes) -> bool:
     if text.count(b"[") + text.count(b"{") <= DEEPEST:
         return False
     unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(unescaped.translate(None, _NOT_BRACKETS).split(b'"')[::2])
+    brackets = b"".join(unescaped.translate(_ONE_KIND, _NOT_BRACKETS).split(b'"')[::2])
     # Each pass takes the innermost level away.
     for _ in range(DEEPEST):
         if not brackets:
             return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     return bool(brackets)
 
 
-def _camel(body: bytes, kind: type[Any]) -> bytes:
+def _camel(body: bytes, kind: type[msgspec.Struct]) -> bytes:
     """Return the body with the snake_case spellings of this message's fields made camelCase."""
     if b"_" not in body or not any(name in body for name in _quoted(kind)):
         return body
@@ -97,11 +98,11 @@ def _renamed(value: Any, spelled: dict[str, str]) -> Any:
 
 
 @cache
-def _spellings(kind: type[Any]) -> dict[str, str]:
+def _spellings(kind: type[msgspec.Struct]) -> dict[str, str]:
     return {field.name: field.encode_name for field in msgspec.structs.fields(kind) if field.name != field.encode_name}
 
 
 @cache
-def _quoted(kind: type[Any]) -> tuple[bytes, ...]:
+def _quoted(kind: type[msgspec.Struct]) -> tuple[bytes, ...]:
     kinds = (kind, *_NESTED.get(kind, {}).values())
     return tuple(b'"%s"' % name.encode() for one in kinds for name in _spellings(one))

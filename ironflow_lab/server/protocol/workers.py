@@ -34,6 +34,8 @@ from ironflow_lab.wire.rest import LONGEST_POLL, WORKERS
 
 log = logging.getLogger("ironflow_lab.server")
 
+_AGAIN_SECONDS = 1.0
+
 Route = Callable[[Exchange, str, str], Awaitable[None]]
 
 
@@ -163,7 +165,7 @@ class Workers:
                 break
             except ApiError as error:
                 log.error("the runs of worker %s could not be queued again yet: %s", release.worker_id, error)
-                await first(self._closing.wait(), timeout=1.0)
+                await first(self._closing.wait(), timeout=_AGAIN_SECONDS)
         self._holds += Counter()
 
     async def _send_lines(self, exchange: Exchange, lines: asyncio.Queue[bytes | None]) -> None:

@@ -24,13 +24,20 @@ def open_writer(folder: Path) -> sqlite3.Connection:
         raise ServerStartError(
             f"this Python's SQLite is {sqlite3.sqlite_version}; the embedded server needs {wanted} or newer"
         )
-    connection = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection = None
     try:
+        connection = sqlite3.connect(
+            folder / FILE, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        version = _recognise(connection)
         _settle(connection)
-        _migrate(connection)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise ServerStartError(f"{folder / FILE} cannot be used ({error}); move it away or choose --data-dir") from None
+        _migrate(connection, version)
+    except (sqlite3.Error, ServerStartError) as error:
+        if connection is not None:
+            connection.close()
+        raise ServerStartError(
+            f"{folder / FILE} cannot be used: {error}; move it away or choose another --data-dir"
+        ) from None
     return connection
 
 
@@ -47,8 +54,24 @@ def open_reader(folder: Path) -> sqlite3.Connection:
     return connection
 
 
+def _recognise(connection: sqlite3.Connection) -> int:
+    """Return the schema version, 0 for a new file; raises for a file that is not ours to change."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    newest = queries.migrations()[-1][0]
+    if version > newest:
+        raise ServerStartError(
+            f"a newer ironflow-lab has written it (schema {version}, this one knows {newest}), so upgrade this one"
+        )
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if version == 0 and tables:
+        raise ServerStartError("it is the database of another program")
+    return version
+
+
 def _settle(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise ServerStartError(f"this file system does not take a write-ahead log (SQLite stays in mode {mode!r})")
     # FULL: an answer means the change is on disk, not in a cache that a power cut empties.
     connection.execute("PRAGMA synchronous = FULL")
     if sys.platform == "darwin":
@@ -58,14 +81,7 @@ def _settle(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    known = queries.migrations()
-    if version > known[-1][0]:
-        raise ServerStartError(
-            f"the database was written by a newer ironflow-lab (schema {version}, this one knows {known[-1][0]});"
-            " upgrade ironflow-lab, or choose another --data-dir"
-        )
-    for number, script in known:
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for number, script in queries.migrations():
         if number > version:
             connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ironflow_lab.clock import MILLISECOND
-from ironflow_lab.errors import InvalidArgumentError, NotFoundError
+from ironflow_lab.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from ironflow_lab.models.events import RunResult
 from ironflow_lab.models.functions import Function, ListFunctionsRequest, ListFunctionsResponse
 from ironflow_lab.models.instant import Instant, Int64
@@ -81,7 +81,10 @@ class Reader:
 
     async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: read(self._connection(), *arguments))
+        try:
+            return await loop.run_in_executor(self._pool, lambda: read(self._connection(), *arguments))
+        except sqlite3.OperationalError as error:
+            raise UnavailableError(f"the database could not be read ({error}); try again", retryable=True) from error
 
     def _connection(self) -> sqlite3.Connection:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -102,9 +105,9 @@ def _functions(db: sqlite3.Connection, env: str, request: ListFunctionsRequest) 
     if request.mode not in ("", "pull"):
         return ListFunctionsResponse()
     limit = _limit(request.limit, FUNCTIONS_PAGE)
-    wanted = {"env": env, "status": _known(request.status), "name": request.name.lower()}
+    wanted = {"env": env, "status": _known(request.status), "name": request.name}
     page = {**wanted, "after": _cursor(request.cursor), "limit": limit + 1}
-    page["offset"] = 0 if request.cursor else max(request.offset, 0)
+    page["offset"] = 0 if request.cursor else _offset(request.offset)
     found = [describe(function_of(row)) for row in db.execute(_SQL["function_page"], page)]
     (total,) = db.execute(_SQL["function_count"], wanted).fetchone()
     following = _write_cursor(found[limit - 1].id) if len(found) > limit else ""
@@ -125,7 +128,7 @@ def _runs(db: sqlite3.Connection, env: str, request: ListRunsRequest) -> ListRun
     where = " AND ".join(_SQL[part] for part in parts)
     counted = _SQL["run_count_with_events" if "where_search" in parts else "run_count"]
     (total,) = db.execute(f"{counted} WHERE {where}", parameters).fetchone()
-    offset = max(request.offset, 0)
+    offset = _offset(request.offset)
     if request.cursor:
         where += f" AND {_SQL['where_before']}"
         parameters["before"], offset = _sequence(request.cursor), 0
@@ -143,7 +146,7 @@ def _filters(env: str, request: ListRunsRequest) -> tuple[dict[str, Any], list[s
         "statuses": ("where_statuses", msgspec.json.encode(statuses).decode() if statuses else ""),
         "since": ("where_since", int(request.since)),
         "until": ("where_until", int(request.until)),
-        "search": ("where_search", request.search.strip().lower()),
+        "search": ("where_search", request.search.strip()),
     }
     used = {name: found for name, found in given.items() if found[1]}
     parameters: dict[str, Any] = {"env": env, **{name: value for name, (_, value) in used.items()}}
@@ -247,6 +250,12 @@ def _limit(asked: int, usual: int) -> int:
     if asked < 0:
         raise InvalidArgumentError(f"limit must not be negative, and {asked} is")
     return min(asked or usual, LARGEST_PAGE)
+
+
+def _offset(asked: int) -> int:
+    if asked < 0:
+        raise InvalidArgumentError(f"offset must not be negative, and {asked} is")
+    return asked
 
 
 def _write_cursor(value: str) -> str:

@@ -138,8 +138,8 @@ class Writer:
         deadlines = [at for at in (self._next_due, self._leases.next_deadline()) if at is not None]
         if not deadlines:
             return None
-        left = max(*deadlines, self._resting_until) if self._resting_until > min(deadlines) else min(deadlines)
-        return min(max((left - self._clock.now()) / SECOND, 0.0), _LONGEST_NAP)
+        left = max(min(deadlines), self._resting_until) - self._clock.now()
+        return min(max(left / SECOND, 0.0), _LONGEST_NAP)
 
     def _work(self, items: list[Ticket | Withdrawal]) -> None:
         batch = _Batch()
@@ -154,8 +154,10 @@ class Writer:
             log.exception("the writer failed on a batch of %s", len(items))
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            fault = InternalError("the server's writer failed; its log says more")
-            self._deliver([(item.token, fault) for item in items if isinstance(item, Ticket)], [])
+            batch.answers += ((item.token, None) for item in items if isinstance(item, Ticket))
+            batch.withdrawn |= {item.token for item in items if isinstance(item, Withdrawal)}
+            batch.lost = InternalError("the server's writer failed; its log says more")
+            self._refuse(batch)
 
     def _decide_all(self, batch: _Batch, items: list[Ticket | Withdrawal]) -> None:
         for command in self._timers():
@@ -309,7 +311,7 @@ class Writer:
 
 
 def _storage_error(error: Exception) -> ApiError:
-    if "full" in str(error):
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return FailedPreconditionError(f"the disk is full ({error}); free space, then try again", status=507)
     if isinstance(error, sqlite3.OperationalError):
         return UnavailableError(f"the change could not be stored ({error}); try again", retryable=True)

@@ -81,7 +81,7 @@ FUNCTIONS: dict[str, Any] = {
         recording_profile="steps",
         metadata={"team": "ops", **HASH},
         change_reason="longer timeout",
-        debounce={"periodMs": 1000, "key": ""},
+        debounce={"periodMs": 1000, "key": "customerId"},
         throttle={"limit": 5, "periodMs": 60000},
         circuit_breaker={
             "failureThreshold": 5,
@@ -119,9 +119,7 @@ FUNCTIONS: dict[str, Any] = {
         ),
         created=True,
     ),
-    "register_function_response_unchanged": RegisterFunctionResponse(
-        function=Function(id="process-order", version=1)
-    ),
+    "register_function_response_unchanged": RegisterFunctionResponse(function=Function(id="process-order", version=1)),
     "get_function_request": GetFunctionRequest(id="process-order"),
     "function": Function(
         id="process-order",
@@ -169,9 +167,7 @@ EVENTS: dict[str, Any] = {
     "trigger_request_empty_object": TriggerRequest(event="order.placed", data={}),
     "trigger_response": TriggerResponse(run_ids=("run_01", "run_02"), event_id="evt_01"),
     "trigger_response_no_match": TriggerResponse(event_id="evt_01"),
-    "trigger_response_error": TriggerResponse(
-        error=Error(message="an event needs a name", code="invalid_argument")
-    ),
+    "trigger_response_error": TriggerResponse(error=Error(message="an event needs a name", code="invalid_argument")),
     "trigger_sync_request": TriggerSyncRequest(
         event="order.placed",
         data={"orderId": "A-1"},
@@ -258,9 +254,7 @@ RUNS: dict[str, Any] = {
         environment_id="env_default",
         version=9,
     ),
-    "run_values": Run(
-        id="run_01", input_value="A-1", output_value=[1, {"two": None}], status=COMPLETED
-    ),
+    "run_values": Run(id="run_01", input_value="A-1", output_value=[1, {"two": None}], status=COMPLETED),
     "run_null_output": Run(id="run_01", input_value=0, output_value=None, status=COMPLETED),
     "run_failed": Run(
         id="run_01",

@@ -111,9 +111,7 @@ WORKERS: dict[str, Any] = {
                     metadata={"traceId": "t"},
                 ),
                 completed_steps=(
-                    CompletedStep(
-                        step_id="run_01:validate:0", name="validate", output={"ok": True}
-                    ),
+                    CompletedStep(step_id="run_01:validate:0", name="validate", output={"ok": True}),
                     CompletedStep(
                         step_id="run_01:charge-card:0",
                         name="charge-card",
@@ -187,9 +185,7 @@ WORKERS: dict[str, Any] = {
         ),
         error=JobFault(message="boom", retry_after_ms=1500),
     ),
-    "job_failed_for_good": segment_end(
-        "failed", error=JobFault(message="no", code="NON_RETRYABLE", retryable=False)
-    ),
+    "job_failed_for_good": segment_end("failed", error=JobFault(message="no", code="NON_RETRYABLE", retryable=False)),
     "job_yielded_sleep": segment_end(
         "yielded",
         step_offset=4,

@@ -52,8 +52,7 @@ def test_lists_of_equal_length_stay_lists() -> None:
 
 def test_strings_give_the_texts_for_files() -> None:
     texts = series(b'{"n":1}', None).astype("string")
-    assert texts[0] == '{"n":1}'
-    assert texts[1] is pd.NA
+    assert texts.tolist() == ['{"n":1}', pd.NA]
 
 
 def test_dtype_is_found_by_name_and_is_the_same_when_empty() -> None:
@@ -91,11 +90,12 @@ def test_shown_redacted_cut_and_escaped() -> None:
     frame = pd.DataFrame(
         {"value": series(b'{"password": "hunter2"}', b'"<script>alert(1)</script>"', b'"' + b"x" * 999 + b'"')}
     )
-    for shown in (repr(frame), frame._repr_html_()):
+    html = str(getattr(frame, "_repr_html_")())  # noqa: B009 - the stubs take it for a column
+    for shown in (repr(frame), html):
         assert "hunter2" not in shown
         assert "[redacted]" in shown
         assert "x" * 100 not in shown
-    assert "<script>" not in frame._repr_html_()
+    assert "<script>" not in html
 
 
 def test_numbers_out_of_range_and_deep_nesting_can_be_read_and_shown() -> None:

@@ -17,8 +17,20 @@ SECRET = "s3cr3t-value"
 @pytest.mark.parametrize(
     "key",
     [
-        "password", "Passwd", "passphrase", "client_secret", "token", "accessToken", "api_key",
-        "apiKey", "API-Key", "x.api.key", "Authorization", "credentials", "private_key", "Cookie",
+        "password",
+        "Passwd",
+        "passphrase",
+        "client_secret",
+        "token",
+        "accessToken",
+        "api_key",
+        "apiKey",
+        "API-Key",
+        "x.api.key",
+        "Authorization",
+        "credentials",
+        "private_key",
+        "Cookie",
     ],
 )
 def test_secret_looking_keys_are_hidden_at_any_depth(key: str) -> None:
@@ -33,7 +45,10 @@ def test_what_is_under_a_secret_key_is_hidden_whole() -> None:
 def test_numbers_under_token_counts_and_flags_are_shown() -> None:
     value = {"max_tokens": 512, "has_password": True, "password": None, "token_id": 7}
     assert redaction.redact(value) == {
-        "max_tokens": 512, "has_password": True, "password": None, "token_id": redaction.HIDDEN,
+        "max_tokens": 512,
+        "has_password": True,
+        "password": None,
+        "token_id": redaction.HIDDEN,
     }
 
 

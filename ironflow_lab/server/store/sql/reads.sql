@@ -35,7 +35,7 @@ r.created_at >= :since
 r.created_at < :until
 
 -- name: where_search
-(instr(lower(r.id), :search) OR instr(lower(r.function_id), :search) OR instr(lower(e.name), :search))
+(instr(lower(r.id), lower(:search)) OR instr(lower(r.function_id), lower(:search)) OR instr(lower(e.name), lower(:search)))
 
 -- name: where_before
 r.seq < :before
@@ -54,13 +54,13 @@ SELECT id, version, status, definition, created_at, updated_at FROM functions WH
 -- name: function_page
 SELECT id, version, status, definition, created_at, updated_at FROM functions
 WHERE env = :env AND id > :after AND (:status = '' OR status = :status)
-    AND (:name = '' OR instr(lower(json_extract(definition, '$.name')), :name))
+    AND (:name = '' OR instr(lower(json_extract(definition, '$.name')), lower(:name)))
 ORDER BY id LIMIT :limit OFFSET :offset
 
 -- name: function_count
 SELECT count(*) FROM functions
 WHERE env = :env AND (:status = '' OR status = :status)
-    AND (:name = '' OR instr(lower(json_extract(definition, '$.name')), :name))
+    AND (:name = '' OR instr(lower(json_extract(definition, '$.name')), lower(:name)))
 
 -- name: run_exists
 SELECT 1 FROM runs WHERE env = :env AND id = :id

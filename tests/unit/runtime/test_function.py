@@ -1,0 +1,177 @@
+"""The decorator, what it makes, and what it refuses."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+from ironflow_lab.errors import DefinitionError
+from ironflow_lab.models.functions import RetryConfig
+from ironflow_lab.runtime.function import DurableFunction, function, is_async
+from ironflow_lab.wire import codec
+
+
+def test_bare_decorator() -> None:
+    @function
+    async def process_order(ctx: Any) -> int:
+        """Charge the card."""
+        return 1
+
+    assert isinstance(process_order, DurableFunction)
+    assert (process_order.id, process_order.name, process_order.triggers) == ("process-order", "process-order", ())
+    assert process_order.is_async
+    assert process_order.__doc__ == "Charge the card."
+    assert repr(process_order) == "<function 'process-order' on invoke only>"
+
+
+def test_every_option_is_registered() -> None:
+    @function(
+        "billing",
+        on=["order.placed", "order.changed"],
+        name="Billing",
+        description="Charges cards",
+        retry={"max_attempts": 4, "on_exhausted": "fail"},
+        timeout="10m",
+        metadata={"team": "ops", "__ironflow_code_hash": "mine"},
+        durability="step",
+    )
+    def handler(ctx: Any) -> None: ...
+
+    assert not handler.is_async
+    assert handler.durability == "step"
+    request = codec.decode(codec.encode(handler.request()), dict)  # type: ignore[type-abstract]
+    assert request == {
+        "id": "billing",
+        "name": "Billing",
+        "description": "Charges cards",
+        "triggers": [{"event": "order.placed"}, {"event": "order.changed"}],
+        "retry": {"maxAttempts": 4, "onExhausted": "fail"},
+        "timeoutMs": 600_000,
+        "preferredMode": "EXECUTION_MODE_PULL",
+        "metadata": {"team": "ops", "__ironflow_code_hash": handler.code_hash},
+    }
+
+
+def test_unset_retry_sends_nothing() -> None:
+    @function(on="order.placed")
+    async def handler(ctx: Any) -> None: ...
+
+    assert b"retry" not in codec.encode(handler.request())
+    assert b"timeoutMs" not in codec.encode(handler.request())
+
+
+async def test_calling_it_calls_the_handler() -> None:
+    @function
+    async def later(ctx: Any) -> str:
+        return f"got {ctx}"
+
+    @function
+    def plain(ctx: Any) -> str:
+        return f"got {ctx}"
+
+    assert await later("a context") == "got a context"
+    assert plain("a context") == "got a context"
+
+
+def test_further_arguments_need_defaults() -> None:
+    @function
+    def fine(ctx: Any, rate: float = 0.2, *rest: Any, flag: bool = False) -> None: ...
+
+    assert fine.id == "fine"
+
+
+class Callable1:
+    async def __call__(self, ctx: Any) -> int:
+        return 1
+
+
+def test_a_callable_object_needs_an_id_of_its_own_only_if_its_class_gives_none() -> None:
+    made = function("charger")(Callable1())
+    assert made.is_async
+    assert function()(Callable1()).id == "Callable1"
+
+
+def test_is_async() -> None:
+    async def asynchronous(x: int) -> int:
+        return x
+
+    assert is_async(asynchronous)
+    assert is_async(functools.partial(asynchronous, 1))
+    assert not is_async(lambda: asynchronous(1))
+    assert not is_async(print)
+
+
+def no_argument() -> None: ...
+
+
+def two(ctx: Any, order: Any) -> None: ...
+
+
+def generator(ctx: Any) -> Any:
+    yield 1
+
+
+async def async_generator(ctx: Any) -> Any:
+    yield 1
+
+
+class Klass:
+    def __init__(self, ctx: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "why"),
+    [
+        (no_argument, r"no_argument must take one argument, the context, .*: def no_argument\(ctx\)"),
+        (two, "must take one argument"),
+        (generator, "contains `yield`"),
+        (async_generator, "contains `yield`"),
+        (Klass, "is not a function"),
+        (5, "is not a function"),
+        (lambda ctx: None, "gives no id"),
+    ],
+)
+def test_what_cannot_be_a_handler_is_refused(handler: Any, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+        function()(handler)
+
+
+def test_twice_durable_is_refused() -> None:
+    @function
+    def once(ctx: Any) -> None: ...
+
+    with pytest.raises(DefinitionError, match="'once' is durable already"):
+        function("again")(once)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"durability": "eventually"}, "must be 'pipelined' or 'step'"),
+        ({"name": 5}, "name must be text, not int"),
+        ({"description": ["x"]}, "description must be text, not list"),
+        ({"on": "order placed"}, "blanks"),
+        ({"retry": {"tries": 3}}, "has no 'tries'"),
+        ({"timeout": -1}, "timeout"),
+        ({"id": "a b"}, "cannot be a function's id"),
+    ],
+)
+def test_bad_options_are_refused_when_the_cell_runs(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+        function(**options)(two_in_one)
+
+
+def two_in_one(ctx: Any) -> None: ...
+
+
+def test_options_of_later_releases_do_not_exist() -> None:
+    for name in ("concurrency", "cron", "debounce", "secrets", "recording"):
+        with pytest.raises(TypeError, match=name):
+            function(**{name: 1})  # type: ignore[call-overload]  # wrong on purpose
+
+
+def test_a_retry_config_travels_unchanged() -> None:
+    made = function("f", retry=RetryConfig(max_attempts=2, initial_delay_ms=10))(two_in_one)
+    assert made.request().retry == RetryConfig(max_attempts=2, initial_delay_ms=10)

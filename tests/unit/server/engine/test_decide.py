@@ -1,0 +1,29 @@
+"""One decision, one load and one named statement for everything: nothing is missing or left over."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from ironflow_lab.server import engine
+from ironflow_lab.server.engine import commands
+from ironflow_lab.server.engine.decide import DECISIONS
+from ironflow_lab.server.store import loads, queries
+
+SOURCES = [path.read_text() for path in Path(engine.__file__).parent.glob("*.py")]
+
+
+def test_every_command_has_a_decision_and_a_load() -> None:
+    every = set(get_args(commands.Command))
+    assert set(DECISIONS) == every
+    assert set(loads._LOADS) == every
+
+
+def test_every_statement_the_engine_names_exists_and_none_is_idle() -> None:
+    named = {name for text in SOURCES for name in re.findall(r'Write\(\s*"(\w+)"', text)}
+    assert named == set(queries.load("writes"))
+
+
+def test_the_engine_holds_no_sql() -> None:
+    assert not [text for text in SOURCES if re.search(r"\b(SELECT|INSERT INTO|UPDATE \w+ SET)\b", text)]

@@ -1,0 +1,56 @@
+"""Named statements: each one compiles against the newest schema, and each is used."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ironflow_lab.server import store
+from ironflow_lab.server.store import queries
+
+FILES = ("loads", "reads", "writes")
+SOURCES = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    for _, script in queries.migrations():
+        connection.executescript(script)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize(("file", "name"), [(file, name) for file in ("loads", "writes") for name in queries.load(file)])
+def test_it_compiles(database: sqlite3.Connection, file: str, name: str) -> None:
+    statement = queries.load(file)[name]
+    database.execute("EXPLAIN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
+
+
+@pytest.mark.parametrize("file", ["loads", "reads"])
+def test_it_is_used(file: str) -> None:
+    named = set(re.findall(r"[\"'](\w+)[\"']", SOURCES))
+    assert set(queries.load(file)) - named == set()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_name_is_given_twice(file: str) -> None:
+    text = Path(store.__file__).with_name("sql").joinpath(file + ".sql").read_text()
+    assert len(queries.load(file)) == text.count("-- name: ")
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    assert [number for number, _ in queries.migrations()] == list(range(1, len(queries.migrations()) + 1))
+
+
+def test_the_queue_and_the_timers_are_looked_up_by_index(database: sqlite3.Connection) -> None:
+    for file, name in [("loads", "queue"), ("loads", "due"), ("loads", "next_due"), ("loads", "in_hand"), ("loads", "run")]:
+        statement = queries.load(file)[name]
+        plan = database.execute(
+            "EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement))
+        ).fetchall()
+        assert all("USING" in row[3] and "INDEX" in row[3] and "TEMP" not in row[3] for row in plan), (name, plan)
