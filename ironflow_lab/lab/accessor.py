@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
-import plotly.graph_objects as go
 
 from ironflow_lab.errors import DefinitionError, ForeignFrameError
 from ironflow_lab.frames.expand import expand
 from ironflow_lab.frames.jsonarray import JsonDtype
-from ironflow_lab.plots.failures import failures
-from ironflow_lab.plots.latency import latency
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 NAME = "ironflow"
 
@@ -37,6 +39,8 @@ class FrameVerbs:
 
     def failures(self, *, most: int = 20) -> go.Figure:
         """Return a figure of the failed rows counted by cause, the `most` frequent causes."""
+        from ironflow_lab.plots.failures import failures
+
         return failures(
             self._frame,
             most=most,
@@ -47,6 +51,8 @@ class FrameVerbs:
 
     def latency(self, *, by: str | None = None) -> go.Figure:
         """Return a figure of how long rows took: by function, or of steps by name, or `by` a column."""
+        from ironflow_lab.plots.latency import latency
+
         if by is not None and by not in self._frame.columns:
             raise DefinitionError(f"the frame has no column {by!r} to group by")
         runs = self._column("function_id")

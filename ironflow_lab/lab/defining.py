@@ -18,7 +18,9 @@ class Definer:
         self._session = session
         self._serving: Serving | None = None
 
-    def decorate(self, id: Handler | str | None, options: dict[str, Any]) -> Any:
+    def decorate(
+        self, id: Handler | str | None, options: dict[str, Any]
+    ) -> DurableFunction | Callable[[Handler], DurableFunction]:
         """Return the durable function when used bare, else the decorator."""
         if callable(id):
             return self.add(function(**options)(id))
@@ -32,7 +34,7 @@ class Definer:
         self._session.guard.check(f"register the function {defined.id!r}{on} and serve it from this process")
         if self._serving is None:
             self._serving = serving(self._session)
-        self._serving.add(defined)
+        self._serving.add(self._session, defined)
         return defined
 
     def worker(self) -> WorkerCard:

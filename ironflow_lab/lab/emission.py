@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.errors import IronflowError, RunFailedError
-from ironflow_lab.frames.outcomes import Outcome, join, outcome_frame
-from ironflow_lab.frames.provenance import stamp
 from ironflow_lab.lab import progress, summary
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.sending import Sent
@@ -19,6 +15,11 @@ from ironflow_lab.lab.waiting import is_settled, look
 from ironflow_lab.lab.watch import watch
 from ironflow_lab.models.runs import Run as Record
 from ironflow_lab.wire.duration import Duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ironflow_lab.frames.outcomes import Outcome
 
 
 class Emission:
@@ -111,19 +112,10 @@ class Emission:
         says why in `emit_error`.
         """
         self._update()
-        outcomes = list(self._outcomes())
-        alone = self._source is None
-        frame = outcome_frame(outcomes) if self._source is None else join(self._source, outcomes)
-        columns = {} if alone else {"columns": frame.attrs["columns"]}
-        stamp(
-            frame,
-            source="emission",
-            server=self._session.joined.server_url,
-            query={"event": self.event},
-            fetched_at=self._session.clock.now(),
-        )
-        frame.attrs |= columns
-        return frame
+        # Loads pandas, which the other verbs do without.
+        from ironflow_lab.lab import loading
+
+        return loading.outcomes(self._session, self.event, self._outcomes(), self._source)
 
     def __repr__(self) -> str:
         """Return what is known without asking the server."""
@@ -147,15 +139,19 @@ class Emission:
             records = self._session.call(lambda client: look(client, moving))
             self._known |= {record.id: record for record in records}
 
-    def _outcomes(self) -> Iterable[Outcome]:
-        for one in self.sent:
-            for run_id in one.run_ids or (None,):
-                yield Outcome(
-                    position=one.position,
-                    event_id=one.event_id,
-                    run=None if run_id is None else self._known[run_id],
-                    emit_error="" if one.error is None else str(one.error),
-                )
+    def _outcomes(self) -> list[Outcome]:
+        from ironflow_lab.frames.outcomes import Outcome
+
+        return [
+            Outcome(
+                position=one.position,
+                event_id=one.event_id,
+                run=None if run_id is None else self._known[run_id],
+                emit_error="" if one.error is None else str(one.error),
+            )
+            for one in self.sent
+            for run_id in one.run_ids or (None,)
+        ]
 
 
 def _unsuccessful(record: Record) -> str:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, overload
 
 from ironflow_lab.client import AsyncClient, Client
 from ironflow_lab.client.arguments import When
-from ironflow_lab.lab import accessor, loading
 from ironflow_lab.lab.defining import Definer
 from ironflow_lab.lab.emission import Emission
-from ironflow_lab.lab.emitframe import emit_frame
 from ironflow_lab.lab.emitting import emit, emit_sync
-from ironflow_lab.lab.loading import DEFAULT_LIMIT, RunsLike
+from ironflow_lab.lab.handles import DEFAULT_LIMIT, RunsLike, run_ids
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.session import Session
 from ironflow_lab.lab.watch import watch
@@ -26,7 +23,14 @@ from ironflow_lab.runtime.function import Durability, DurableFunction, Handler
 from ironflow_lab.runtime.options import Retry
 from ironflow_lab.wire.duration import Duration
 
-accessor.register()
+if TYPE_CHECKING:
+    import pandas as pd
+
+if "pandas" in sys.modules:
+    # Else with the first frame: joining a server does not load pandas.
+    from ironflow_lab.lab import accessor
+
+    accessor.register()
 
 
 class Lab:
@@ -72,6 +76,8 @@ class Lab:
         or "2h" (ago). At most `limit` rows, None for all; `attrs["complete"]` says whether more match.
         `payloads` adds the columns `input` and `output`.
         """
+        from ironflow_lab.lab import loading
+
         return loading.runs(
             self._session,
             limit=limit,
@@ -89,10 +95,14 @@ class Lab:
         `runs` is an id, a `Run`, an `Emission`, a frame with the column `run_id`, or a list of ids.
         `payloads` adds the column `output`.
         """
-        return loading.steps(self._session, runs, payloads=payloads)
+        from ironflow_lab.lab import loading
+
+        return loading.steps(self._session, run_ids(runs), payloads=payloads)
 
     def functions(self) -> pd.DataFrame:
         """Return the registered functions as a frame, with `frames.schema.FUNCTIONS` as columns."""
+        from ironflow_lab.lab import loading
+
         return loading.functions(self._session)
 
     # ---- runs
@@ -107,7 +117,7 @@ class Lab:
 
         Raises `WaitTimeoutError` after `timeout`; the runs go on.
         """
-        ids = tuple(dict.fromkeys(loading.run_ids(runs)))
+        ids = tuple(dict.fromkeys(run_ids(runs)))
         known: dict[str, Record] = {}
         watch(self._session, ids, known, timeout=timeout)
         return [Run(self._session, known[run_id]) for run_id in ids]
@@ -178,10 +188,27 @@ class Lab:
         the same call sends all anew. With a `key`, which names the batch, it never does: the same rows
         under the same key give the runs they started the first time, wherever they are sent from.
         """
+        from ironflow_lab.lab.emitframe import emit_frame
+
         return emit_frame(self._session, event, df, key=key, version=version, metadata=metadata)
 
     # ---- functions and the worker
 
+    @overload
+    def function(self, id: Handler, /) -> DurableFunction: ...
+    @overload
+    def function(
+        self,
+        id: str | None = None,
+        *,
+        on: str | Iterable[str] | None = None,
+        name: str = "",
+        description: str = "",
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        durability: Durability = "pipelined",
+    ) -> Callable[[Handler], DurableFunction]: ...
     def function(
         self,
         id: Handler | str | None = None,
@@ -193,7 +220,7 @@ class Lab:
         timeout: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
-    ) -> Any:
+    ) -> DurableFunction | Callable[[Handler], DurableFunction]:
         """Return a decorator that registers a function at once and serves it from this process.
 
         The worker starts with the first function. Running the cell again replaces the function for

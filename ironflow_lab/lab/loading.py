@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,19 +11,19 @@ import pandas as pd
 from ironflow_lab.client import AsyncClient
 from ironflow_lab.errors import DefinitionError
 from ironflow_lab.frames.functions import function_frame
+from ironflow_lab.frames.outcomes import Outcome, join, outcome_frame
 from ironflow_lab.frames.provenance import stamp
 from ironflow_lab.frames.runs import run_frame, step_frame
+from ironflow_lab.lab import accessor
 from ironflow_lab.lab.bounded import each
-from ironflow_lab.lab.emission import Emission
-from ironflow_lab.lab.run import Run
+from ironflow_lab.lab.handles import DEFAULT_LIMIT
 from ironflow_lab.lab.session import Session
 from ironflow_lab.models.runs import StepRow
 
-DEFAULT_LIMIT = 10_000
 _PAGE = 500
 _STEPS_IN_FLIGHT = 8
 
-RunsLike = str | Run | Emission | pd.DataFrame | pd.Series | Iterable[str | Run]
+accessor.register()
 
 
 def runs(session: Session, *, limit: int | None, payloads: bool, **filters: Any) -> pd.DataFrame:
@@ -45,9 +45,9 @@ def runs(session: Session, *, limit: int | None, payloads: bool, **filters: Any)
     )
 
 
-def steps(session: Session, wanted: RunsLike, *, payloads: bool) -> pd.DataFrame:
+def steps(session: Session, ids: Sequence[str], *, payloads: bool) -> pd.DataFrame:
     """Return the steps of the runs, run by run in the order given, fetched 8 runs at a time."""
-    ids = list(dict.fromkeys(run_ids(wanted)))
+    ids = list(dict.fromkeys(ids))
 
     def work(client: AsyncClient) -> Coroutine[Any, Any, list[list[StepRow]]]:
         return each(client.runs.step_rows, ids, in_flight=_STEPS_IN_FLIGHT)
@@ -73,27 +73,21 @@ def functions(session: Session) -> pd.DataFrame:
     )
 
 
+def outcomes(session: Session, event: str, found: Sequence[Outcome], source: pd.DataFrame | None) -> pd.DataFrame:
+    """Return outcomes, joined to the rows of `source` when there are any."""
+    frame = outcome_frame(found) if source is None else join(source, found)
+    columns = frame.attrs.get("columns")
+    stamp(
+        frame,
+        source="emission",
+        server=session.joined.server_url,
+        query={"event": event},
+        fetched_at=session.clock.now(),
+    )
+    if columns:
+        frame.attrs["columns"] = columns
+    return frame
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else str(value)
-
-
-def run_ids(wanted: RunsLike) -> list[str]:
-    """Return the ids meant by an id, a run, an emission, a frame with `run_id`, or a list of ids."""
-    if isinstance(wanted, str):
-        return [wanted]
-    if isinstance(wanted, Run):
-        return [wanted.id]
-    if isinstance(wanted, Emission):
-        return list(wanted.run_ids)
-    if isinstance(wanted, pd.DataFrame):
-        named = wanted.attrs.get("columns", {}).get("run_id", "run_id")
-        if named not in wanted.columns:
-            raise DefinitionError("the frame has no column run_id; take one from lab.runs()")
-        return [str(one) for one in wanted[named].dropna()]
-    if isinstance(wanted, pd.Series):
-        return [str(one) for one in wanted.dropna()]
-    found = [one.id if isinstance(one, Run) else one for one in wanted]
-    wrong = next((one for one in found if not isinstance(one, str)), None)
-    if wrong is not None:
-        raise DefinitionError(f"{wrong!r:.60} is not a run or a run's id")
-    return found

@@ -62,7 +62,7 @@ def _values(series: pd.Series, name: str) -> list[Any]:
     for position, value in enumerate(series.array):
         try:
             found.append(plain(value))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             label = series.index[position]
             raise DefinitionError(
                 f"row {label!r}, column {name!r}: {error}; convert the column before sending"

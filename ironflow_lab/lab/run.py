@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.errors import ApiError, NotFoundError
-from ironflow_lab.frames.provenance import stamp
-from ironflow_lab.frames.runs import step_frame
 from ironflow_lab.lab import card, summary
 from ironflow_lab.lab.session import Session
 from ironflow_lab.models.functions import Function
 from ironflow_lab.models.runs import TERMINAL, Error, Step
 from ironflow_lab.models.runs import Run as Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Run:
@@ -72,14 +71,10 @@ class Run:
     @property
     def steps(self) -> pd.DataFrame:
         """The steps with their outputs, with `frames.schema.STEPS` as columns."""
-        rows = self._session.client.runs.step_rows(self.id)
-        return stamp(
-            step_frame([rows]),
-            source="steps",
-            server=self._session.joined.server_url,
-            query={"run_id": self.id},
-            fetched_at=self._session.clock.now(),
-        )
+        # Loads pandas, which the other properties do without.
+        from ironflow_lab.lab import loading
+
+        return loading.steps(self._session, [self.id], payloads=True)
 
     def refresh(self) -> Run:
         """Read the run from the server and return it."""

@@ -8,7 +8,7 @@ import os
 import threading
 from pathlib import Path
 
-from ironflow_lab.client import AsyncClient
+from ironflow_lab.client import AsyncClient, Client
 from ironflow_lab.errors import DefinitionError, IronflowError, NotFoundError
 from ironflow_lab.kernel.session import notebook_name
 from ironflow_lab.lab.place import place
@@ -29,32 +29,25 @@ class Serving:
         self._folder = folder
         self._scope = scope
         self._functions: dict[str, DurableFunction] = {}
-        self._session: Session | None = None
         self._client: AsyncClient | None = None
         self.worker: Worker | None = None
 
-    def join(self, session: Session) -> None:
-        """Serve through this session from now on.
-
-        The embedded server may have come back at another port: then the functions move there.
-        """
-        before, self._session = self._session, session
-        if self.worker is None or (before is not None and before.server_url == session.server_url):
+    def follow(self, session: Session) -> None:
+        """Move to where the server is now: the embedded one may have come back at another port."""
+        if self._client is None or self._client.server_url == session.server_url:
             return
         functions, self._functions = self._functions, {}
         self.close()
         for function in functions.values():
-            self.add(function)
+            self.add(session, function)
 
-    def add(self, function: DurableFunction) -> None:
+    def add(self, session: Session, function: DurableFunction) -> None:
         """Register a function and serve it, starting the worker with the first.
 
         Raises `DefinitionError` for an id that belongs to a push function, and `ApiError`.
         """
-        session = self._session
-        assert session is not None, "join comes first"
         if function.id not in self._functions:
-            _check_mode(session, function.id)
+            check_mode(session.client, function.id)
         if self.worker is None:
             self._client = session.new_async_client()
             self.worker = Worker(self._client, data_folder=self._folder, owner=self._owner())
@@ -83,7 +76,7 @@ def serving(session: Session) -> Serving:
         found = _known.get(key)
         if found is None:
             found = _known[key] = Serving(folder, scope)
-        found.join(session)
+        found.follow(session)
         return found
 
 
@@ -93,7 +86,7 @@ def resume(session: Session) -> None:
         with _lock:
             found = _known.get((os.getpid(), session.data_dir, ""))
             if found is not None:
-                found.join(session)
+                found.follow(session)
 
 
 @atexit.register
@@ -105,13 +98,14 @@ def _close_all() -> None:
                 found.close()
 
 
-def _check_mode(session: Session, function_id: str) -> None:
+def check_mode(client: Client, function_id: str) -> None:
+    """Return unless the id belongs to a push function; then raise `DefinitionError`."""
     try:
-        found = session.client.functions.get(function_id)
+        found = client.functions.get(function_id)
     except NotFoundError:
         return
     if found.preferred_mode == "push":
         raise DefinitionError(
-            f"{function_id!r} is a push function of this server, called at {found.endpoint_url}; serving"
-            " it from here would take it over. Choose another id"
+            f"{function_id!r} is a push function of this server, called at {found.endpoint_url}; serving it"
+            " from here would take it over. Choose another id"
         )

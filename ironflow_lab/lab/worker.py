@@ -39,11 +39,13 @@ class WorkerCard:
 
     def drain(self, timeout: Duration = DRAIN) -> None:
         """Take no more jobs, finish those in hand within `timeout`, and stop; `start` undoes it."""
-        self._worker().drain(timeout)
+        if self._serving.worker is not None:
+            self._serving.worker.drain(timeout)
 
     def stop(self) -> None:
         """Stop at once; runs in hand go on from their last finished step when a worker takes them."""
-        self._worker().stop()
+        if self._serving.worker is not None:
+            self._serving.worker.stop()
 
     def __repr__(self) -> str:
         """Return one line of status."""

@@ -171,9 +171,8 @@ class Desk:
             self._count(job.segment.outcome)
             return
         self.counts.dropped += 1
-        if job.segment.outcome is None:
-            self._registry.pin(job.assignment.run_id, job.segment.function)
-            self._executor.abandon(job.segment)
+        if job.segment.outcome is None and not job.segment.abandoned:
+            self._give_up(job.segment)
         if isinstance(error, ApiError) and fatal(error):
             self._on_fatal(error)
         elif error is not None:
@@ -199,9 +198,14 @@ class Desk:
     def _abandon(self, job: Job) -> None:
         task = self._tasks.get(job.assignment.job_id)
         if job.segment.outcome is None:
-            self._executor.abandon(job.segment)
+            self._give_up(job.segment)
         if task is not None:
             task.cancel()
+
+    def _give_up(self, segment: Segment) -> None:
+        # Its run may be handed out again at once, and then begins with the code it began with.
+        self._registry.pin(segment.assignment.run_id, segment.function)
+        self._executor.abandon(segment)
 
     def _supersede(self, run_id: str) -> None:
         """A run that is handed out again has a new fence: what still executes of it is stale."""

@@ -18,15 +18,11 @@ from ironflow_lab.runtime.attempt import FAILURES, Attempt, refuse_nesting, time
 from ironflow_lab.runtime.function import is_async
 from ironflow_lab.runtime.outcome import Yielded
 from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.signals import Abandoned, Suspended
+from ironflow_lab.runtime.signals import Abandoned, Suspended, penalty
 from ironflow_lab.runtime.threads import DaemonPool
 from ironflow_lab.wire.duration import Duration
 
 T = TypeVar("T")
-
-# A handler that swallows the signal and asks again is slowed down by this, in seconds.
-PENALTY = 1.0
-
 
 class PlainStep:
     """Steps of one run: each is executed once, recorded, and on later executions read back.
@@ -41,7 +37,7 @@ class PlainStep:
         self._pool = pool
         self._clock = clock
         self._changed = threading.Condition()
-        self._told: set[int] = set()
+        self._told: dict[int, int] = {}
 
     def run(
         self,
@@ -152,12 +148,13 @@ class PlainStep:
     def _end(self) -> NoReturn:
         """End the segment from inside a step call, once the bodies in other threads have settled."""
         segment, thread = self._segment, threading.get_ident()
-        if thread in self._told:
+        swallowed = self._told.get(thread, 0)
+        if swallowed:
             if segment.journal.yielded is not None:
                 segment.conclude(Yielded(wanted=segment.journal.yielded))
-            time.sleep(PENALTY)
+            time.sleep(penalty(swallowed))
         self.settled()
-        self._told.add(thread)
+        self._told[thread] = swallowed + 1
         raise Abandoned if segment.journal.closed else Suspended
 
 

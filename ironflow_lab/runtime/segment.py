@@ -17,7 +17,8 @@ from ironflow_lab.runtime.outcome import Outcome
 class Segment:
     """An assignment being executed. Written by the handler's side, read by the worker's.
 
-    `announce` is called after a result or the outcome was added, at most once until `collect`.
+    `announce` is called after the outcome was set, and after a result was added unless it has been
+    called since the last `collect`.
     """
 
     __slots__ = (
@@ -84,7 +85,9 @@ class Segment:
             # Closed first: whoever sees the outcome sees every result that counts.
             self.journal.closed = True
             self.outcome = outcome
-        self._tell()
+        # Always: the worker may have left results uncollected on purpose.
+        self._announced = True
+        self._announce(self)
 
     def collect(self) -> list[StepResult]:
         """Take the results that were added since the last time."""
@@ -97,8 +100,11 @@ class Segment:
 
     def when_saved(self, then: Callable[[], None]) -> None:
         """Call `then`, in any thread and perhaps twice, once all steps recorded so far are saved."""
-        self._waiters.append((self.recorded, then))
-        if self._saved >= self.recorded:
+        wanted = self.recorded
+        if self._saved < wanted:
+            self._waiters.append((wanted, then))
+        # Asked again, since it may have been saved while the waiter was added.
+        if self._saved >= wanted:
             then()
 
     def saved(self, count: float = math.inf) -> None:

@@ -5,6 +5,8 @@ Not exceptions a handler may mean to catch: notebooks are full of `except Except
 
 from __future__ import annotations
 
+PENALTY = 1.0
+
 
 class Suspended(BaseException):
     """The segment ends here without an outcome; the journal holds what the run waits for."""
@@ -12,3 +14,11 @@ class Suspended(BaseException):
 
 class Abandoned(BaseException):
     """The worker gave this job up, or the segment is over: nothing of it counts any more."""
+
+
+def penalty(swallowed: int) -> float:
+    """Return the seconds by which to slow down a handler that has swallowed so many signals.
+
+    It may do so in a loop; its run has gone on without it.
+    """
+    return PENALTY * min(2.0 ** (swallowed - 1), 3600.0)

@@ -18,7 +18,7 @@ from ironflow_lab.runtime.attempt import FAILURES, Attempt, refuse_nesting, time
 from ironflow_lab.runtime.function import is_async
 from ironflow_lab.runtime.outcome import Yielded
 from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.signals import Abandoned, Suspended
+from ironflow_lab.runtime.signals import Abandoned, Suspended, penalty
 from ironflow_lab.runtime.threads import DaemonPool
 from ironflow_lab.wire.duration import Duration
 
@@ -39,7 +39,7 @@ class Step:
         self._clock = clock
         self._thread = threading.get_ident()
         self._idle: list[asyncio.Future[None]] = []
-        self._told: set[asyncio.Task[Any] | None] = set()
+        self._told: dict[asyncio.Task[Any] | None, int] = {}
 
     @overload
     def run(
@@ -194,26 +194,22 @@ class Step:
     async def _wait(self, wanted: Yield) -> None:
         journal = self._segment.journal
         if journal.recall(wanted.step_id) is None:
+            # Branches that are ready start their steps first: no further one starts after the yield.
+            await asyncio.sleep(0)
             journal.suspend(wanted)
             await self._end()
 
     async def _end(self) -> NoReturn:
         """End the segment from inside a step call, once the other branches' bodies have settled."""
-        task = asyncio.current_task()
-        if task in self._told:
-            await self._park()
+        segment, task = self._segment, asyncio.current_task()
+        swallowed = self._told.get(task, 0)
+        if swallowed:
+            if segment.journal.yielded is not None:
+                segment.conclude(Yielded(wanted=segment.journal.yielded))
+            await asyncio.sleep(penalty(swallowed))
         await self.settled()
-        self._told.add(task)
-        raise Abandoned if self._segment.journal.closed else Suspended
-
-    async def _park(self) -> None:
-        """Hold for good a handler that swallowed the signal: it could spin on it for ever."""
-        segment, loop = self._segment, asyncio.get_running_loop()
-        if segment.journal.yielded is not None:
-            segment.conclude(Yielded(wanted=segment.journal.yielded))
-        if segment.work is not None:
-            loop.call_soon(segment.work.cancel)
-        await loop.create_future()
+        self._told[task] = swallowed + 1
+        raise Abandoned if segment.journal.closed else Suspended
 
     def _stir(self) -> None:
         if self._idle and not self._segment.journal.running:

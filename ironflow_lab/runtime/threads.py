@@ -63,7 +63,8 @@ class LoopThread:
 
     def submit(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """Run the coroutine that `make` returns, and return its future at once."""
-        return asyncio.run_coroutine_threadsafe(_made(make), self.loop)
+        loop = self.loop
+        return asyncio.run_coroutine_threadsafe(_made(make), loop)
 
     def call(self, make: Callable[[], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
         """Run the coroutine that `make` returns and return its value.

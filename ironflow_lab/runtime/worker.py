@@ -246,10 +246,10 @@ class WorkerLoop:
         failures = 0
         while True:
             free = await self._room()
+            # After a failure a short one, which soon shows that the server is back.
+            wait = 1 if failures else self._rules.poll_wait
             try:
-                reply = await self._remote.workers.poll(
-                    self._worker_id, available=free, wait=self._rules.poll_wait
-                )
+                reply = await self._remote.workers.poll(self._worker_id, available=free, wait=wait)
             except ApiError as error:
                 if isinstance(error, NotFoundError) or fatal(error):
                     raise

@@ -101,7 +101,11 @@ async def measure(task: shape.Task, folder: Path, trip: Trip | None) -> dict[str
     if workload == "W3":
         return shape.per_step(size, passed)
     commits, rows = writer.commits - commits, writer.rows - rows
-    return {**shape.throughput(size, passed), "commits_per_s": round(commits / passed), "rows_per_commit": rows / commits}
+    return {
+        **shape.throughput(size, passed),
+        "commits_per_s": round(commits / passed),
+        "rows_per_commit": rows / commits,
+    }
 
 
 async def with_trips(task: shape.Task, folder: Path) -> dict[str, float]:

@@ -45,10 +45,10 @@ def durable(durability: Durability) -> list[DurableFunction]:
 
     @function("replay", on="bench.replay", durability=durability)
     async def replay(ctx: Any) -> float:
-        began, count = time.perf_counter(), ctx.event.data["steps"]
+        began, count = time.perf_counter(), int(ctx.event.data["steps"])
         for place in range(count):
             await ctx.step.run(f"s{place}", tiny, place)
-        replayed = time.perf_counter() - began
+        replayed: float = time.perf_counter() - began
         await ctx.step.sleep("rest", 0.001)
         return replayed / count * 1e3
 
@@ -232,8 +232,8 @@ def measure(task: shape.Task, folder: Path) -> dict[str, float]:
 def main() -> None:
     """Measure what the command line asks for."""
     if sys.argv[1] == "serve":
-        url, folder, durability, slots = sys.argv[2:]
-        serve(url, Path(folder), "step" if durability == "step" else "pipelined", int(slots))
+        url, place, durability, slots = sys.argv[2:]
+        serve(url, Path(place), "step" if durability == "step" else "pipelined", int(slots))
         return
     task = shape.task("ironflow-lab", variants=VARIANTS)
     with shape.scratch("ironflow-lab") as folder:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Cluster:
         self.server = shape.spawn(command, self._folder / "server.log", **settings)
         self.worker = shape.spawn(shape.script("bench_restate", "serve", self._service), self._folder / "worker.log")
         for port in (self._service, self._ingress, self._admin):
-            shape.until(lambda port=port: shape.listening(port), f"port {port}", pause=0.02)
+            shape.until(partial(shape.listening, port), f"port {port}", pause=0.02)
 
     def deploy(self) -> None:
         """Tell the server of the worker."""
@@ -100,9 +101,7 @@ class Cluster:
         """Return how many runs of W4 have completed, as the server's tables say."""
         import httpx
 
-        query = (
-            "SELECT count(*) AS n FROM sys_invocation WHERE status = 'completed' AND target = 'Bench/slow_steps'"
-        )
+        query = "SELECT count(*) AS n FROM sys_invocation WHERE status = 'completed' AND target = 'Bench/slow_steps'"
         try:
             answer = httpx.post(
                 f"{self.admin}/query", json={"query": query}, headers={"accept": "application/json"}, timeout=60

@@ -1,6 +1,4 @@
-"""One session: the tour's bills, a real server and a real kernel, kills at given points, and the reading
-of rows between them.
-"""
+"""One session: the tour's bills, a real server and a real kernel, kills at given points, rows read between."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ place happened after the step was recorded. No clock is compared with another.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _all_ended(last: Mapping[str, Sighting]) -> Iterator[str]:
 
 
 def _stays(seen: list[Sighting]) -> Iterator[str]:
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in itertools.pairwise(seen):
         if earlier.status in ENDED and (later.status, later.attempt) != (earlier.status, earlier.attempt):
             yield f"law 2: {earlier.run} was seen {earlier.status} and later {later.status}"
         for step, row in earlier.steps.items():
@@ -162,8 +163,7 @@ def _never_again(seen: list[Sighting], bodies: Mapping[tuple[str, str], list[Bod
             (
                 sighting.at
                 for sighting in seen
-                if sighting.status in ENDED
-                or (step in sighting.steps and sighting.steps[step].status == "completed")
+                if sighting.status in ENDED or (step in sighting.steps and sighting.steps[step].status == "completed")
             ),
             default=None,
         )
@@ -176,7 +176,7 @@ def _caused(
     bodies: Mapping[tuple[str, str], list[Body]], outages: Mapping[str, list[tuple[int, int]]]
 ) -> Iterator[str]:
     for (_, step), found in bodies.items():
-        for first, second in zip(found, found[1:], strict=False):
+        for first, second in itertools.pairwise(found):
             if first.good is False and second.attempt > first.attempt:
                 continue
             part = "server" if first.process == second.process else "kernel"

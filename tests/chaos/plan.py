@@ -38,12 +38,11 @@ def steps(bill: int) -> dict[str, str]:
     """Return the steps a bill's run must end with, by name, and the status of each."""
     if hits(bill, HOPELESS):
         return {"validate": "completed", "charge": "failed"}
-    return {name: "completed" for name in ("validate", "charge", "rest", "receipt")}
+    return dict.fromkeys(("validate", "charge", "rest", "receipt"), "completed")
 
 
 def bodies() -> int:
     """Return how often bodies run when nothing is killed."""
     return sum(
-        len(set(steps(bill)) - {"rest"}) + failures(bill) * (outcome(bill)[0] == "completed")
-        for bill in range(BILLS)
+        len(set(steps(bill)) - {"rest"}) + failures(bill) * (outcome(bill)[0] == "completed") for bill in range(BILLS)
     )

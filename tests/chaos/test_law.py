@@ -92,7 +92,7 @@ def test_a_repeat_of_what_was_not_recorded_is_allowed_when_something_was_down(pa
     told.body("r0", "validate", process=process)
     told.body("r0", "charge", process=process)
     told.body("r0", "receipt", process=process)
-    steps = {name: ("completed", 1) for name in ("validate", "charge", "rest", "receipt")}
+    steps = dict.fromkeys(("validate", "charge", "rest", "receipt"), ("completed", 1))
     told.see("r0", "completed", 1, **steps)
     assert told.faults() == []
     assert law.repeats(told.lines) == 1
@@ -115,7 +115,7 @@ def double_with_the_wrong_cause(told: Session) -> None:
     told.sightings = [seen for seen in told.sightings if seen.run != "r7"]
     told.outage("server")
     told.body("r7", "receipt", process=NEXT_KERNEL)
-    told.see("r7", "completed", 1, **{name: ("completed", 1) for name in ("validate", "charge", "rest", "receipt")})
+    told.see("r7", "completed", 1, **dict.fromkeys(("validate", "charge", "rest", "receipt"), ("completed", 1)))
 
 
 def never_ran(told: Session) -> None:

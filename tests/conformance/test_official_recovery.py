@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.conformance.conftest import StartOfficial
 from tests.conformance.plain import Plain, payload, until
-from tests.conformance.processes import Server
+from tests.conformance.processes import Official, Server
 from tests.conformance.tap import Tap
 
 StartServer = Callable[..., Server]
@@ -73,38 +73,39 @@ def test_a_silent_worker_loses_its_run_and_a_beating_one_keeps_it(
     embedded: StartServer, official: StartOfficial, name: str
 ) -> None:
     plain = embedded("--lease-seconds", "1.5").plain
-    data = {"gate": name}
 
-    def start(worker_id: str, slots: int, heartbeat: float) -> tuple[Any, str]:
-        worker = official(
-            plain, worker_id=worker_id, functions="hold", slots=slots, heartbeat=heartbeat, **QUICK
-        ).serves(plain, "hold")
-        run_id = plain.start(f"{name}.hold", data)
+    def start(worker_id: str, heartbeat: float) -> tuple[Official, str]:
+        """A worker with one slot, and the run that fills it."""
+        worker = official(plain, worker_id=worker_id, functions="hold", slots=1, heartbeat=heartbeat, **QUICK).serves(
+            plain, "hold"
+        )
+        run_id = plain.start(f"{name}.hold", {"gate": name})
         worker.ledger.wait_for(run_id, "held")
         return worker, run_id
 
-    dead, killed_run = start("dead", 1, 0.2)
-    silent, lost_run = start("silent", 1, 60)
-    beating, kept_run = start("beating", 5, 0.2)
+    _, kept_run = start("beating", 0.2)
+    dead, killed_run = start("dead", 0.2)
+    silent, lost_run = start("silent", 60)
+    rescue = official(plain, worker_id="rescue", functions="hold", heartbeat=0.2, **QUICK)
     dead.kill()
-    ledger = beating.ledger
-    # By then the lease of the kept run, which began earlier, would have run out several times.
+    ledger = rescue.ledger
+    # By then the lease of the kept run, which began before the others, would have run out.
     for run_id in (killed_run, lost_run):
-        assert ledger.wait_for(run_id, "held", times=2)[1].worker == "beating"
-    assert [entry.worker for entry in ledger.entries(kept_run)] == ["beating"] * 2
+        assert ledger.wait_for(run_id, "held", times=2)[1].worker == "rescue"
+    assert ledger.bodies(kept_run) == Counter(before=1, held=1)
 
-    beating.open(name, only_here=True)
-    for run_id in (killed_run, lost_run, kept_run):
-        assert completed(plain, run_id)["workerId"] == "beating"
-    assert ledger.bodies(kept_run) == Counter(before=1, held=1, after=1)
+    rescue.open(name, only_here=True)
     for run_id in (killed_run, lost_run):
+        assert completed(plain, run_id)["workerId"] == "rescue"
         assert ledger.bodies(run_id) == Counter(before=1, held=2, after=1)
 
     # What the silent worker says now is refused and changes nothing.
     rows = plain.run(lost_run), plain.steps(lost_run)
-    silent.open(name, only_here=True)
+    rescue.open(name)
     until(lambda: "superseded" in silent.story(), "the silent worker to be told")
     assert (plain.run(lost_run), plain.steps(lost_run)) == rows
+    assert completed(plain, kept_run)["workerId"] == "beating"
+    assert ledger.bodies(kept_run) == Counter(before=1, held=1, after=1)
 
 
 def test_the_server_ends_and_dies_amid_runs(embedded: StartServer, official: StartOfficial, name: str) -> None:

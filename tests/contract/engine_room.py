@@ -6,7 +6,7 @@ import itertools
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Room:
         self._changed = threading.Condition()
         self._gate = threading.Event()
         self._gate.set()
+        # Called on the writer's thread before an answer can be seen.
+        self.on_delivery: Callable[[], object] = str
         self._open()
 
     def __enter__(self) -> Room:
@@ -61,12 +63,13 @@ class Room:
 
     def _open(self) -> None:
         self.writer = Writer(
-            self.folder, clock=self.clock, ids=self.ids, lease_ns=LEASE, deliver=lambda a, w: self._deliver(a, w)
+            self.folder, clock=self.clock, ids=self.ids, lease_ns=LEASE, deliver=self._deliver
         )
         self.writer._db.set_trace_callback(self.statements.append)
         self.writer.start()
 
     def _deliver(self, answers: list[tuple[Any, Any]], wakes: list[Wake]) -> None:
+        self.on_delivery()
         with self._changed:
             self.deliveries.append((answers, wakes))
             for token, answer in answers:
@@ -174,16 +177,18 @@ class Room:
     def close(self) -> None:
         self.writer.close()
 
-    def restart(self) -> None:
-        """End cleanly and start again on the same folder."""
+    def restart(self, *, away: float = 0) -> None:
+        """End cleanly and start again on the same folder, `away` seconds later."""
         self.close()
+        self.clock.advance(seconds=away)
         self._open()
 
-    def crash(self, elsewhere: Path) -> None:
+    def crash(self, elsewhere: Path, *, away: float = 0) -> None:
         """Start again on what the disk holds at this moment, as after a kill."""
         shutil.copytree(self.folder, elsewhere)
         self.close()
         self.folder = elsewhere
+        self.clock.advance(seconds=away)
         self._open()
 
 
@@ -216,7 +221,8 @@ def acknowledge(job: Assignment, worker_id: str = "w") -> Ack:
 def report(job: Assignment, worker_id: str = "w", **fields: Any) -> Report:
     """Return a report under the job's fence; `fields` are written as they travel."""
     given = {"status": "completed", "execution_seq": job.execution_seq, "lease_token": job.lease_token, **fields}
-    update = codec.decode(msgspec.json.encode(given), JobUpdate)
+    spelled = {name.removesuffix("_"): value for name, value in given.items()}
+    update = codec.decode(msgspec.json.encode(spelled), JobUpdate)
     return Report(env=ENV, worker_id=worker_id, job_id=job.job_id, update=update)
 
 

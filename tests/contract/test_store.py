@@ -14,6 +14,7 @@ from ironflow_lab.errors import ApiError, FailedPreconditionError, NotFoundError
 from ironflow_lab.models.instant import format_instant
 from ironflow_lab.models.workers import JobBatch
 from ironflow_lab.server.engine.commands import CancelRun, Heartbeat, Hold, RegisterWorker, Release, Unclaim
+from ironflow_lab.server.engine.decide import decide
 from ironflow_lab.server.engine.outcome import Ended, Leased, Runnable
 from ironflow_lab.server.store import writer as writers
 from ironflow_lab.server.store.leases import ACK_NS
@@ -84,7 +85,7 @@ class TestOneCommand:
     def test_a_fault_in_one_decision_harms_no_other(
         self, room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        real = writers.decide
+        real = decide
 
         def faulty(state: Any, command: Any, now: int, ids: Any) -> Any:
             if getattr(command, "name", "") == "faulty":
@@ -110,13 +111,7 @@ class TestOneCommand:
 class TestCommit:
     def test_answers_leave_only_after_the_commit(self, room: Room) -> None:
         seen: list[list[tuple[Any, ...]]] = []
-        deliver = room._deliver
-
-        def looking(answers: list[tuple[Any, Any]], wakes: list[Any]) -> None:
-            seen.append(room.rows("SELECT id, status FROM runs"))
-            deliver(answers, wakes)
-
-        room._deliver = looking  # type: ignore[method-assign]  # a look at the very moment of delivery
+        room.on_delivery = lambda: seen.append(room.rows("SELECT id, status FROM runs"))
         parked = room.send(claim(), parks=True)
         room.settle()
         run_id = room.emit()
@@ -327,7 +322,9 @@ class TestParkedClaims:
             room.pass_time(0.001)
         elif how == "sleep":
             until = format_instant(room.clock.now() + SECOND)
-            room.report(job, "v", status="yielded", **{"yield": {"step_id": f"{run_id}:n:0", "type": "sleep", "until": until}})
+            room.report(
+                job, "v", status="yielded", **{"yield": {"step_id": f"{run_id}:n:0", "type": "sleep", "until": until}}
+            )
             room.pass_time(1)
         elif how == "lapse":
             room.pass_time(ACK_NS / SECOND)

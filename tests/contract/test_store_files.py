@@ -18,7 +18,7 @@ from ironflow_lab.server.store import database, queries
 from ironflow_lab.server.store.database import FILE, open_reader, open_writer
 from ironflow_lab.server.store.writer import RECONNECT_NS
 from ironflow_lab.testing import FakeClock
-from tests.contract.engine_room import ENV, LEASE, Room, step
+from tests.contract.engine_room import ENV, LEASE, Room, emit, step
 
 NEWEST = queries.migrations()[-1][0]
 LEASE_SECONDS = LEASE / SECOND
@@ -82,7 +82,9 @@ class TestOpening:
         assert "another program" in refused(tmp_path)
         assert file.read_bytes() == before
 
-    @pytest.mark.parametrize("garbage", [b"not a database, just some text " * 40, os.urandom(8_192), b"SQLite format 3\x00"])
+    @pytest.mark.parametrize(
+        "garbage", [b"not a database, just some text " * 40, os.urandom(8_192), b"SQLite format 3\x00"]
+    )
     def test_garbage_is_refused_and_left_alone(self, tmp_path: Path, garbage: bytes) -> None:
         (tmp_path / FILE).write_bytes(garbage)
         assert "choose another --data-dir" in refused(tmp_path)
@@ -147,11 +149,11 @@ def room(tmp_path: Path) -> Iterator[Room]:
 def again(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Both ways of coming back."""
 
-    def come_back(room: Room) -> None:
+    def come_back(room: Room, away: float = 0) -> None:
         if request.param == "restart":
-            room.restart()
+            room.restart(away=away)
         else:
-            room.crash(tmp_path / f"copy{len(list(tmp_path.iterdir()))}")
+            room.crash(tmp_path / f"copy{len(list(tmp_path.iterdir()))}", away=away)
 
     return come_back
 
@@ -163,7 +165,7 @@ class TestRestart:
         room.report(jobs[done], "plain", output={"n": 1})
         room.report(jobs[open_], "plain", status="progress", steps=[step(jobs[open_])])
         nap = {"step_id": f"{slept}:nap:0", "type": "sleep", "until": format_instant(room.clock.now() + 60 * SECOND)}
-        room.report(jobs[slept], "plain", status="yielded", **{"yield": nap})
+        room.report(jobs[slept], "plain", status="yielded", yield_=nap)
         before = {table: room.rows(f"SELECT * FROM {table}") for table in ("functions", "events", "steps", "workers")}
         again(room)
         assert {table: room.rows(f"SELECT * FROM {table}") for table in before} == before
@@ -190,14 +192,11 @@ class TestRestart:
         assert room.poll("plain") == ()
 
     @pytest.mark.parametrize(("worker", "seconds"), [("ours", RECONNECT), ("plain", LEASE_SECONDS)])
-    def test_a_worker_that_stays_away_loses_its_runs(
-        self, room: Room, again: Any, worker: str, seconds: float
-    ) -> None:
+    def test_a_worker_that_stays_away_loses_its_runs(self, room: Room, again: Any, worker: str, seconds: float) -> None:
         run_id = room.emit()
         (job,) = room.poll(worker)
         room.ack(job, worker)
-        room.clock.advance(seconds=3_600)
-        again(room)
+        again(room, away=3_600)
         room.pass_time(seconds - 0.001)
         assert room.status(run_id) == "running"
         room.pass_time(0.001)
@@ -231,7 +230,7 @@ class TestRestart:
         slept, failed = room.emit(), room.emit()
         first, second = room.poll("plain")
         nap = {"step_id": f"{slept}:nap:0", "type": "sleep", "until": format_instant(room.clock.now() + 60 * SECOND)}
-        room.report(first, "plain", status="yielded", **{"yield": nap})
+        room.report(first, "plain", status="yielded", yield_=nap)
         room.report(second, "plain", status="failed", error={"message": "m", "retry_after_ms": 60_000})
         again(room)
         room.pass_time(59)
@@ -244,8 +243,7 @@ class TestRestart:
         run_id = room.emit()
         (job,) = room.poll("plain")
         room.report(job, "plain", status="failed", error={"message": "m"})
-        room.clock.advance(seconds=3_600)
-        again(room)
+        again(room, away=3_600)
         room.settle()
         assert room.status(run_id) == "waiting_for_capacity"
 
@@ -253,8 +251,7 @@ class TestRestart:
         run_id = room.emit()
         (job,) = room.poll("ours")
         room.ack(job, "ours")
-        room.clock.advance(seconds=12 * 3_600)
-        again(room)
+        again(room, away=12 * 3_600)
         room.pass_time(RECONNECT)
         assert room.status(run_id) == "waiting_for_capacity"
         (later,) = room.poll("plain")
@@ -263,8 +260,6 @@ class TestRestart:
         assert room.status(run_id) == "running"
 
     def test_ids_are_remembered(self, room: Room, again: Any) -> None:
-        from tests.contract.engine_room import emit
-
         first = room.ask(emit(key="k"))
         again(room)
         assert room.ask(emit(key="k")) == first

@@ -115,8 +115,7 @@ class Ears:
 
 async def polled(desk: Desk, rng: random.Random, taken: Counter[str], left: Counter[str]) -> None:
     """One client: it waits a moment, leaves, or dies with the jobs in its hands."""
-    leaves: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().call_later(rng.uniform(0, 0.004), lambda: leaves.done() or leaves.set_result(None))
+    leaves = asyncio.ensure_future(asyncio.sleep(rng.uniform(0, 0.004)))
     parked = desk.park(claim(available=rng.choice((1, 1, 2, 5))))
     patience = rng.choice((0.0, 0.001, 0.003))
     batch: JobBatch = await parked.jobs(patience, unless=(leaves,))

@@ -55,9 +55,7 @@ def test_stop_ends_a_wait_and_leaves_the_worker_running(
     jupyterlab.write(
         "stop.ipynb",
         START,
-        "@lab.function('slow', on='slow.asked')\n"
-        "async def slow(ctx):\n"
-        "    await ctx.step.sleep('long', '1h')",
+        "@lab.function('slow', on='slow.asked')\nasync def slow(ctx):\n    await ctx.step.sleep('long', '1h')",
         "lab.emit('slow.asked', {}).wait()",
         "@lab.function('quick', on='quick.asked')\nasync def quick(ctx):\n    return 'still here'",
         "lab.emit_sync('quick.asked', {}).result",
@@ -86,9 +84,7 @@ def test_an_error_is_short_and_names_the_remedy(
     notebook.shot("error", shown)
 
 
-def test_hostile_payloads_are_shown_not_run(
-    jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]
-) -> None:
+def test_hostile_payloads_are_shown_not_run(jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> None:
     jupyterlab.write(
         "hostile.ipynb",
         START,

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.ui.conftest import ROOT, JupyterLab, Notebook
 
@@ -36,14 +36,15 @@ def test_tour_runs_and_reads_well_in_both_themes(
         notebook.shot(f"tour-{theme.split()[-1].lower()}")
 
 
-def _contrast(card: object) -> float:
+def _contrast(card: Locator) -> float:
     """Return the WCAG contrast of the card's text on what is really behind it."""
-    colours = card.evaluate(  # type: ignore[attr-defined]
+    colours = card.evaluate(
         """node => {
             let behind = node;
             const clear = c => c === 'transparent' || /, 0\\)$/.test(c);
-            while (behind.parentElement && clear(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
-            return [getComputedStyle(node).color, getComputedStyle(behind).backgroundColor];
+            const back = one => getComputedStyle(one).backgroundColor;
+            while (behind.parentElement && clear(back(behind))) behind = behind.parentElement;
+            return [getComputedStyle(node).color, back(behind)];
         }"""
     )
     light, dark = sorted((_luminance(colour) for colour in colours), reverse=True)

@@ -34,6 +34,7 @@ def test_importing_loads_nothing_but_itself() -> None:
     [
         ("import ironflow_lab as il; il.Client", {"pandas", "plotly", "aiohttp", "asyncio"}),
         ("import ironflow_lab as il; il.function", {"pandas", "plotly", "httpx", "aiohttp"}),
+        ("import ironflow_lab as il; il.start, il.Lab", {"pandas", "numpy", "plotly", "aiohttp", "IPython"}),
         ("import ironflow_lab as il; il.errors.IronflowError", {"pandas", "plotly", "httpx", "msgspec"}),
     ],
 )

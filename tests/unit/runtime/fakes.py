@@ -30,8 +30,11 @@ from ironflow_lab.models.workers import (
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.desk import Executor
 from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.pace import Rules
+from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.threads import DaemonPool
+from ironflow_lab.runtime.worker import WorkerLoop
 from ironflow_lab.wire import codec
 
 START = 1_767_323_045_000_000_000  # 2026-01-02T03:04:05Z
@@ -115,9 +118,7 @@ class Run:
     status: str = "queued"
     attempt: int = 1
     execution_seq: int = 0
-    base: int = 0
     finished: JobUpdate | None = None
-    holder: str = ""
     waiting_for: str = ""
 
     @property
@@ -135,11 +136,16 @@ class Run:
 
 @dataclass
 class Fault:
-    """What happens to one call: `before` and `after` are raised around it, `gate` holds it."""
+    """What happens to one call.
+
+    `before` is raised instead of it (the request is lost), `after` once it was applied (the reply
+    is lost); `gate` holds the request and `reply_gate` the reply until set; `twice` applies it twice.
+    """
 
     before: ApiError | None = None
     after: ApiError | None = None
     gate: asyncio.Event | None = None
+    reply_gate: asyncio.Event | None = None
     twice: bool = False
 
 
@@ -170,6 +176,7 @@ class FakeServer:
         self.registered: dict[str, RegisterRequest] = {}
         self.calls: list[tuple[str, Any]] = []
         self.held = True
+        self.waits: list[int] = []
         self.hand_out_wakes = True
         self.open_leases: set[asyncio.Queue[LeaseLine | None]] = set()
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -196,6 +203,11 @@ class FakeServer:
         """End what a run waits for."""
         run.status = "queued"
         self.changed()
+
+    def say(self, line: LeaseLine | None) -> None:
+        """Write a line to every lease connection; None closes them."""
+        for lines in self.open_leases:
+            lines.put_nowait(line)
 
     def count(self, call: str) -> int:
         """Return how often a call arrived."""
@@ -238,11 +250,13 @@ class FakeServer:
             self.changed()
             raise fault.before
         result = apply()
-        if fault.twice:
-            result = apply()
         if isinstance(result, Awaitable):
             result = await result
+        if fault.twice:
+            apply()
         self.changed()
+        if fault.reply_gate is not None:
+            await fault.reply_gate.wait()
         if fault.after is not None:
             raise fault.after
         return result
@@ -252,19 +266,19 @@ class FakeServer:
             raise NotFoundError(f"no worker {worker_id!r}", status=404)
         return self.registered[worker_id]
 
-    async def claim(self, worker_id: str, available: int) -> tuple[Assignment, ...]:
+    async def claim(self, worker_id: str, available: int, wait: int) -> tuple[Assignment, ...]:
         while True:
             functions = self.known(worker_id).function_ids
             ready = [
                 run for run in self.runs.values() if run.status == "queued" and run.function_id in functions
             ]
-            if ready or not self.held:
-                return tuple(self.assign(run, worker_id) for run in ready[:available])
+            if ready or not self.held or wait < 20:
+                return tuple(self.assign(run) for run in ready[:available])
             self._changed.clear()
             await self._changed.wait()
 
-    def assign(self, run: Run, worker_id: str) -> Assignment:
-        run.status, run.holder = "running", worker_id
+    def assign(self, run: Run) -> Assignment:
+        run.status = "running"
         run.execution_seq += 1
         done = [step for step in run.steps.values() if step.status == "completed"]
         given = Assignment(
@@ -281,7 +295,6 @@ class FakeServer:
             lease_token=f"lt_{run.execution_seq}",
             step_sequence_base=len(run.steps),
         )
-        run.base = len(run.steps)
         return codec.decode(codec.encode(given), Assignment)
 
     def fenced(self, job_id: str, execution_seq: int, lease_token: str) -> Run:
@@ -293,11 +306,9 @@ class FakeServer:
 
     def update(self, job_id: str, update: JobUpdate) -> None:
         run = self.fenced(job_id, update.execution_seq, update.lease_token)
-        expected = run.base + sum(step.id not in run.steps for step in ())
-        assert update.step_offset >= expected, "offsets never go back below the base"
-        for position, step in enumerate(update.steps):
-            known = list(run.steps).index(step.id) if step.id in run.steps else len(run.steps)
-            assert update.step_offset + position == known or step.id in run.steps, "a gap in the sequence"
+        for position, step in enumerate(update.steps, update.step_offset):
+            known = step.id in run.steps
+            assert known or position >= len(run.steps), f"the sequence {position} is taken"
             run.steps[step.id] = step
         if update.status == "progress":
             return
@@ -348,7 +359,8 @@ class FakeWorkerCalls:
 
     async def poll(self, worker_id: str, /, *, available: int, wait: int = 20) -> FakeReply:
         server = self._server
-        jobs = await server.call("poll", available, lambda: server.claim(worker_id, available))
+        server.waits.append(wait)
+        jobs = await server.call("poll", available, lambda: server.claim(worker_id, available, wait))
         return FakeReply(jobs, server.held)
 
     async def ack(self, worker_id: str, job_id: str, fence: Fence, /) -> None:
@@ -410,7 +422,8 @@ class InlineExecutor:
         self._deliver = deliver
         self._clock = clock
         self._pool = DaemonPool("unused")
-        self.answers: list[Callable[[], None]] = []
+        self.blocked = False
+        self.unanswered: list[Callable[[], None]] = []
         self.drained = 0
 
     def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
@@ -433,12 +446,53 @@ class InlineExecutor:
         self.drained += 1
 
     def ping(self, answer: Callable[[], None]) -> None:
-        self.answers.append(answer)
+        if self.blocked:
+            self.unanswered.append(answer)
+        else:
+            asyncio.get_running_loop().call_soon(answer)
 
 
-def inline(clock: FakeClock) -> Callable[[Callable[[Segment], None]], Executor]:
-    """Return what makes an `InlineExecutor` for a worker."""
-    return lambda deliver: InlineExecutor(deliver, clock)
+class Rig:
+    """A worker on a fake server in fake time, in the test's own loop."""
+
+    def __init__(
+        self, *, concurrency: int = 10, rules: Rules | None = None, lab: tuple[str, ...] = ("workers/lease",)
+    ) -> None:
+        self.pace = FakePace()
+        self.clock = FakeClock()
+        self.server = FakeServer(lab=lab)
+        self.registry = Registry()
+        self.worker = WorkerLoop(
+            self.server,
+            worker_id="w1",
+            instance_id="i1",
+            registry=self.registry,
+            make_executor=self._executor,
+            pace=self.pace,
+            clock=self.clock,
+            rules=rules or Rules(),
+            concurrency=concurrency,
+        )
+
+    def _executor(self, deliver: Callable[[Segment], None]) -> Executor:
+        self.executor = InlineExecutor(deliver, self.clock)
+        return self.executor
+
+    async def add(self, *functions: DurableFunction) -> None:
+        """Serve these functions."""
+        for function in functions:
+            await self.worker.add(function)
+        await settle()
+
+    async def run(self, function_id: str, data: Any = None) -> Run:
+        """Start a run and let everything happen that can without time passing."""
+        run = self.server.emit(function_id, data)
+        await settle()
+        return run
+
+    async def grace(self) -> None:
+        """Let the time pass after which finished steps are saved."""
+        await self.pace.advance(0.002)
 
 
 def assignment(

@@ -50,6 +50,13 @@ def test_the_first_outcome_counts_and_closes() -> None:
     assert len(announced) == 1
 
 
+def test_the_outcome_is_announced_even_before_results_are_collected() -> None:
+    segment, announced = made()
+    segment.record(step("a"))
+    segment.conclude(Completed(output=Raw(b"1")))
+    assert len(announced) == 2
+
+
 def test_waiting_for_what_is_saved_already_ends_at_once() -> None:
     segment, _ = made()
     ended: list[str] = []

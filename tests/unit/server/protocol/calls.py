@@ -13,7 +13,9 @@ from ironflow_lab.server.protocol.exchange import Message, Scope
 class Call:
     """A request whose client may leave, and the answer so far."""
 
-    def __init__(self, method: str = "GET", path: str = "/", *, body: bytes | list[bytes] = b"", **headers: str) -> None:
+    def __init__(
+        self, method: str = "GET", path: str = "/", *, body: bytes | list[bytes] = b"", **headers: str
+    ) -> None:
         target, _, query = path.partition("?")
         self.scope: Scope = {
             "type": "http",
@@ -24,9 +26,7 @@ class Call:
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         }
         parts = body if isinstance(body, list) else [body]
-        self._parts = [
-            {"type": "http.request", "body": part, "more_body": part is not parts[-1]} for part in parts
-        ]
+        self._parts = [{"type": "http.request", "body": part, "more_body": part is not parts[-1]} for part in parts]
         self._left = asyncio.Event()
         self.read = 0
         self.sent: list[Message] = []

@@ -107,9 +107,9 @@ class TestHeaders:
     @pytest.mark.parametrize("name", ["x_ironflow_environment_id", "x_ironflow_environment"])
     @pytest.mark.parametrize("env", ["", "default", "env_default"])
     async def test_the_one_environment(self, name: str, env: str) -> None:
-        assert exchanged(Call(**{name: env})).env == "env_default"
+        assert exchanged(Call("GET", "/", body=b"", **{name: env})).env == "env_default"
         with pytest.raises(NotFoundError, match="only 'default'"):
-            _ = exchanged(Call(**{name: "staging"})).env
+            _ = exchanged(Call("GET", "/", body=b"", **{name: "staging"})).env
 
     async def test_the_query(self) -> None:
         assert exchanged(Call(path="/jobs?available=3&wait=%32&wait=7&x")).query == {"available": "3", "wait": "7"}

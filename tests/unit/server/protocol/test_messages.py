@@ -130,7 +130,9 @@ class TestRefusals:
         with pytest.raises(InvalidArgumentError, match=words):
             read(body, TriggerRequest)
 
-    @pytest.mark.parametrize("since", ["yesterday", "2026-02-31T00:00:00Z", "2026-01-01T00:00:00", "9999-01-01T00:00:00Z"])
+    @pytest.mark.parametrize(
+        "since", ["yesterday", "2026-02-31T00:00:00Z", "2026-01-01T00:00:00", "9999-01-01T00:00:00Z"]
+    )
     def test_an_unreadable_time(self, since: str) -> None:
         with pytest.raises(InvalidArgumentError, match=r"\$.since"):
             read(msgspec.json.encode({"since": since}), ListRunsRequest)

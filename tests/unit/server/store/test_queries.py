@@ -25,7 +25,9 @@ def database() -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-@pytest.mark.parametrize(("file", "name"), [(file, name) for file in ("loads", "writes") for name in queries.load(file)])
+@pytest.mark.parametrize(
+    ("file", "name"), [(file, name) for file in ("loads", "writes") for name in queries.load(file)]
+)
 def test_it_compiles(database: sqlite3.Connection, file: str, name: str) -> None:
     statement = queries.load(file)[name]
     database.execute("EXPLAIN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
@@ -48,7 +50,13 @@ def test_migrations_are_numbered_without_a_gap() -> None:
 
 
 def test_the_queue_and_the_timers_are_looked_up_by_index(database: sqlite3.Connection) -> None:
-    for file, name in [("loads", "queue"), ("loads", "due"), ("loads", "next_due"), ("loads", "in_hand"), ("loads", "run")]:
+    for file, name in [
+        ("loads", "queue"),
+        ("loads", "due"),
+        ("loads", "next_due"),
+        ("loads", "in_hand"),
+        ("loads", "run"),
+    ]:
         statement = queries.load(file)[name]
         plan = database.execute(
             "EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement))

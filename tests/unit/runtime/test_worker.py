@@ -1,0 +1,647 @@
+"""The worker's loops against a server with faults, in fake time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ironflow_lab.errors import (
+    ApiError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    StaleExecutionError,
+    UnauthenticatedError,
+)
+from ironflow_lab.models.workers import Assignment, LeaseLine
+from ironflow_lab.runtime.function import DurableFunction, function
+from ironflow_lab.runtime.pace import LOCAL_RULES
+from tests.unit.runtime.fakes import FakeReply, Fault, Rig, broken, gone, settle
+from tests.unit.runtime.test_job import Gates, quick
+
+MakeRig = Callable[..., Rig]
+
+
+def other(id: str = "other") -> DurableFunction:
+    @function(id, on="other.event")
+    async def handler(ctx: Any) -> str:
+        return id
+
+    return handler
+
+
+# ---- registering
+
+
+async def test_the_functions_are_registered_before_the_worker(rig: Rig) -> None:
+    await rig.add(quick)
+    names = [name for name, _ in rig.server.calls]
+    assert names[:2] == ["register_function", "register"]
+    assert names.count("register_function") == 1
+    request = rig.server.registered["w1"]
+    assert request.function_ids == ("quick",)
+    assert (request.max_concurrent_jobs, request.instance_id) == (10, "i1")
+    assert request.hostname
+    assert request.version.runtime.startswith("python-3.")
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_new_function_joins_under_the_same_instance(rig: Rig) -> None:
+    await rig.add(quick)
+    await rig.add(other())
+    registrations = rig.server.sent("register")
+    assert [one.function_ids for one in registrations] == [("quick",), ("quick", "other")]
+    assert {one.instance_id for one in registrations} == {"i1"}
+    assert (await rig.run("other")).output == "other"
+
+
+async def test_defining_again_registers_only_the_function(rig: Rig) -> None:
+    await rig.add(quick)
+    await rig.add(quick)
+    assert (rig.server.count("register_function"), rig.server.count("register")) == (2, 1)
+
+
+async def test_a_refused_function_is_not_served(rig: Rig) -> None:
+    await rig.add(quick)
+    rig.server.fault("register_function", Fault(before=InvalidArgumentError("no such option", status=400)))
+    with pytest.raises(InvalidArgumentError, match="no such option"):
+        await rig.worker.add(other())
+    assert "other" not in rig.registry
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_refused_worker_is_told_to_whoever_defines_a_function(rig: Rig) -> None:
+    rig.server.fault("register", Fault(before=PermissionDeniedError("no workers:run", status=403)))
+    with pytest.raises(PermissionDeniedError, match="workers:run"):
+        await rig.worker.add(quick)
+    assert rig.worker.snapshot().state == "failed"
+    await rig.add(quick)
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_server_that_goes_away_meanwhile_is_waited_for(rig: Rig) -> None:
+    rig.server.fault("register", Fault(before=gone()), Fault(before=broken()))
+    adding = asyncio.ensure_future(rig.worker.add(quick))
+    await settle()
+    assert not adding.done()
+    await rig.pace.advance(5)
+    assert rig.server.count("register") == 2
+    await rig.pace.advance(10)
+    await adding
+    assert rig.server.count("register_function") == 3, "all functions are sent at every registration"
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_whoever_defines_a_function_waits_ten_seconds_at_most(rig: Rig) -> None:
+    rig.server.fault("register", *[Fault(before=gone())] * 50)
+    adding = asyncio.ensure_future(rig.worker.add(quick))
+    await rig.pace.advance(9.9)
+    assert not adding.done()
+    await rig.pace.advance(0.1)
+    await adding
+    assert "connection refused" in rig.worker.snapshot().last_error
+
+
+async def test_start_without_functions_does_nothing(rig: Rig) -> None:
+    await rig.worker.start()
+    await settle()
+    assert rig.server.calls == []
+    assert rig.worker.snapshot().state == "stopped"
+
+
+# ---- polling
+
+
+async def test_no_more_jobs_than_slots_are_asked_for_or_run(make_rig: MakeRig) -> None:
+    rig, steps = make_rig(concurrency=2), Gates(1)
+    await rig.add(steps.function)
+    for _ in range(5):
+        rig.server.emit("f")
+    await settle()
+    assert len(steps.bodies) == 2
+    assert rig.server.sent("poll") == [2]
+    assert len(rig.worker.snapshot().jobs) == 2
+    steps.open(0)
+    await settle()
+    assert [run.status for run in rig.server.runs.values()] == ["completed"] * 5
+    assert set(rig.server.sent("poll")) <= {1, 2}
+
+
+async def test_a_server_that_gives_too_many_jobs_keeps_the_rest(make_rig: MakeRig) -> None:
+    rig, steps = make_rig(concurrency=1), Gates(1)
+    claim = rig.server.claim
+
+    async def generous(worker_id: str, available: int, wait: int) -> tuple[Assignment, ...]:
+        return await claim(worker_id, 3, wait)
+
+    rig.server.claim = generous  # type: ignore[method-assign]  # a server that cannot count
+    await rig.add(steps.function)
+    for _ in range(3):
+        rig.server.emit("f")
+    await settle()
+    assert steps.bodies == [0]
+    assert rig.server.count("ack") == 1
+
+
+async def test_an_assignment_that_is_in_hand_is_ignored(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    given: list[Assignment] = []
+    claim = rig.server.claim
+
+    async def twice(worker_id: str, available: int, wait: int) -> tuple[Assignment, ...]:
+        if given:
+            return (given.pop(),)
+        jobs = await claim(worker_id, available, wait)
+        given.extend(jobs)
+        return jobs
+
+    rig.server.claim = twice  # type: ignore[method-assign]  # a server that repeats itself
+    rig.server.forget_workers()
+    rig.server.changed()
+    await rig.pace.advance(30)
+    await rig.run("f")
+    assert steps.bodies == [0]
+    assert rig.server.count("ack") == 1
+
+
+async def test_a_server_that_does_not_hold_polls_is_asked_once_a_second(rig: Rig) -> None:
+    rig.server.held = False
+    await rig.add(quick)
+    assert rig.server.count("poll") == 1
+    await rig.pace.advance(0.9)
+    assert rig.server.count("poll") == 1
+    await rig.pace.advance(2.1)
+    assert rig.server.count("poll") == 4
+
+
+async def test_a_failing_poll_backs_off_up_to_a_minute_and_recovers(rig: Rig) -> None:
+    rig.server.fault("poll", *[Fault(before=broken(500))] * 6)
+    await rig.add(quick)
+    assert rig.worker.snapshot().state == "reconnecting"
+    assert rig.worker.snapshot().last_error == "HTTP 500"
+    for pause, polls in ((5, 2), (10, 3), (20, 4), (40, 5), (60, 6)):
+        await rig.pace.advance(pause - 0.1)
+        assert rig.server.count("poll") == polls - 1
+        await rig.pace.advance(0.1)
+        assert rig.server.count("poll") == polls
+    await rig.pace.advance(60)
+    assert rig.server.waits == [20, 1, 1, 1, 1, 1, 1, 20], "short ones find out that it is back"
+    assert rig.worker.snapshot().state == "running"
+    rig.server.fault("poll", Fault(before=broken(500)))
+    assert (await rig.run("quick")).status == "completed"
+    await rig.pace.advance(5)
+    assert rig.worker.snapshot().state == "running", "the pauses begin anew"
+
+
+async def test_a_restarted_local_server_is_found_fast(make_rig: MakeRig) -> None:
+    rig = make_rig(rules=LOCAL_RULES)
+    rig.server.fault("poll", *[Fault(before=gone())] * 3)
+    await rig.add(quick)
+    await rig.pace.advance(0.2 + 0.26 + 0.338)
+    assert rig.server.waits == [20, 1, 1, 1, 20]
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_busy_server_is_given_the_time_it_asks_for(rig: Rig) -> None:
+    rig.server.fault("poll", Fault(before=ResourceExhaustedError("busy", status=429, retry_after=90)))
+    await rig.add(quick)
+    await rig.pace.advance(89)
+    assert rig.server.count("poll") == 1
+    await rig.pace.advance(1)
+    assert rig.server.count("poll") > 1
+
+
+@pytest.mark.parametrize("call", ["poll", "heartbeat", "ack", "report", "lease"])
+@pytest.mark.parametrize("error", [UnauthenticatedError("no key", status=401), PermissionDeniedError("no", status=403)])
+async def test_a_refused_key_stops_the_worker(rig: Rig, call: str, error: ApiError) -> None:
+    rig.server.fault(call, Fault(before=error))
+    await rig.add(quick)
+    rig.server.emit("quick")
+    await rig.pace.advance(30)
+    snapshot = rig.worker.snapshot()
+    assert (snapshot.state, snapshot.jobs, snapshot.last_error) == ("failed", (), str(error))
+    calls = len(rig.server.calls)
+    await rig.pace.advance(300)
+    assert len(rig.server.calls) == calls, "nothing is sent any more"
+
+
+# ---- forgotten by the server
+
+
+@pytest.mark.parametrize("call", ["poll", "heartbeat"])
+async def test_a_worker_the_server_forgot_gives_up_its_jobs_and_registers_again(rig: Rig, call: str) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function, other())
+    run = await rig.run("f")
+    rig.server.fault(call, Fault(before=NotFoundError("unknown worker", status=404)))
+    if call == "poll":
+        await rig.run("other")
+    else:
+        await rig.pace.advance(30)
+    assert steps.cancelled == [0]
+    assert rig.server.count("register") == 3
+    assert [one.id for one in rig.server.sent("register_function")] == ["f", "other", "f", "other"]
+    assert all(report.run_id != run.id for report in rig.server.sent("ack")[1:]), "nothing is said of it"
+    rig.server.lose_lease(run)
+    steps.open(0)
+    await settle()
+    assert run.status == "completed"
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_server_that_keeps_forgetting_is_not_flooded(rig: Rig) -> None:
+    rig.server.fault("poll", *[Fault(before=NotFoundError("unknown", status=404))] * 50)
+    await rig.add(quick)
+    assert rig.server.count("register") == 2
+    await rig.pace.advance(5)
+    assert rig.server.count("register") == 3
+    await rig.pace.advance(10)
+    assert rig.server.count("register") == 4
+
+
+# ---- heartbeats
+
+
+async def test_heartbeats_list_exactly_the_jobs_in_hand(make_rig: MakeRig) -> None:
+    rig, steps = make_rig(lab=()), Gates(1)
+    await rig.add(steps.function)
+    await rig.pace.advance(29)
+    assert rig.server.count("heartbeat") == 0
+    await rig.run("f")
+    await rig.pace.advance(1)
+    [beat] = rig.server.sent("heartbeat")
+    assert (beat.worker_id, beat.active_jobs) == ("w1", 1)
+    assert [job.job_id for job in beat.jobs] == ["run_01.1"]
+    assert beat.jobs[0].started_at.startswith("2026-01-02T03:04:05.")
+    steps.open(0)
+    await rig.pace.advance(30)
+    assert rig.server.sent("heartbeat")[1].jobs == ()
+
+
+async def test_a_lost_heartbeat_changes_nothing(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    run = await rig.run("f")
+    rig.server.fault("heartbeat", Fault(before=gone()), Fault(before=broken(500)))
+    await rig.pace.advance(60)
+    assert rig.server.count("heartbeat") == 2
+    steps.open(0)
+    await settle()
+    assert run.status == "completed"
+
+
+# ---- the lease connection
+
+
+async def test_leases_are_held_by_a_connection_where_the_server_offers_it(rig: Rig) -> None:
+    await rig.add(quick)
+    assert rig.server.sent("lease") == ["i1"]
+    assert rig.worker.snapshot().lease == "connection"
+
+
+@pytest.mark.parametrize(
+    "error", [None, NotFoundError("no such route", status=404), InvalidArgumentError("?", status=400)]
+)
+async def test_elsewhere_heartbeats_have_to_do(make_rig: MakeRig, error: ApiError | None) -> None:
+    rig = make_rig(lab=())
+    if error is not None:
+        rig.server.lab = ("workers/lease",)
+        rig.server.fault("capabilities", Fault(before=error))
+    await rig.add(quick)
+    assert rig.server.count("lease") == 0
+    assert rig.worker.snapshot().lease == "heartbeats"
+    assert (await rig.run("quick")).status == "completed"
+
+
+async def test_a_server_too_busy_to_say_what_it_offers_is_asked_again(rig: Rig) -> None:
+    rig.server.fault("capabilities", Fault(before=broken()), Fault(before=gone()))
+    await rig.add(quick)
+    assert rig.worker.snapshot().lease == "heartbeats"
+    await rig.pace.advance(15)
+    assert rig.worker.snapshot().lease == "connection"
+
+
+async def test_a_cancel_line_cancels_the_handler_at_once(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    await rig.run("f")
+    await rig.run("f")
+    rig.server.say(LeaseLine(type="cancel", run_id="run_01", job_id="run_01.1"))
+    rig.server.say(LeaseLine(type="cancel", run_id="run_02"))
+    rig.server.say(LeaseLine(type="cancel", run_id="run_77", job_id="run_77.1"))
+    rig.server.say(LeaseLine(type="news from the future"))
+    await settle()
+    assert len(steps.cancelled) == 2
+    assert rig.worker.snapshot().jobs == ()
+    assert rig.server.count("report") == 0
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_lost_lease_connection_is_opened_again(make_rig: MakeRig) -> None:
+    rig = make_rig(rules=LOCAL_RULES)
+    await rig.add(quick)
+    rig.server.fault("lease", Fault(before=gone()))
+    rig.server.say(None)
+    await settle()
+    assert rig.worker.snapshot().lease == "heartbeats"
+    await rig.pace.advance(0.2)
+    assert rig.server.count("lease") == 2
+    await rig.pace.advance(0.26)
+    assert rig.server.count("lease") == 3
+    assert rig.worker.snapshot().lease == "connection"
+
+
+async def test_a_worker_that_was_replaced_stops(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    await rig.run("f")
+    rig.server.fault("lease", Fault(before=StaleExecutionError("another instance has registered", status=409)))
+    rig.server.say(None)
+    await rig.pace.advance(5)
+    assert rig.worker.snapshot().state == "failed"
+    assert "another instance" in rig.worker.snapshot().last_error
+    assert steps.cancelled == [0]
+
+
+# ---- assignments
+
+
+async def test_an_unknown_function_is_reported_without_an_ack(rig: Rig) -> None:
+    await rig.add(quick, other())
+    rig.registry.remove("other")
+    run = await rig.run("other")
+    [report] = rig.server.sent("report")
+    assert (report.status, report.error.code, report.error.retryable) == ("failed", "FUNCTION_NOT_FOUND", False)
+    assert "run the cell that defines it again" in report.error.message
+    assert rig.server.count("ack") == 0
+    assert run.status == "failed"
+    assert (await rig.run("quick")).status == "completed"
+
+
+async def test_a_run_handed_out_again_supersedes_what_still_executes_of_it(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    run = await rig.run("f")
+    rig.server.lose_lease(run)
+    await settle()
+    assert steps.cancelled == [0]
+    assert steps.bodies == [0, 0]
+    assert [job.job_id for job in rig.worker.snapshot().jobs] == ["run_01.3"]
+    steps.open(0)
+    await settle()
+    assert run.status == "completed"
+
+
+async def test_the_next_segment_may_arrive_before_the_report_is_answered(rig: Rig) -> None:
+    @function("f")
+    async def handler(ctx: Any) -> str:
+        await ctx.step.sleep("nap", 5)
+        return "woken"
+
+    gate = asyncio.Event()
+    await rig.add(handler)
+    rig.server.fault("report", Fault(reply_gate=gate))
+    run = await rig.run("f")
+    assert run.output == "woken"
+    assert [(job.job_id, job.ending) for job in rig.worker.snapshot().jobs] == [("run_01.1", True)]
+    gate.set()
+    await settle()
+    assert rig.worker.snapshot().counts.yielded == 1
+    assert rig.worker.snapshot().counts.completed == 1
+
+
+# ---- hot swap
+
+
+def version(number: int, seen: list[int]) -> DurableFunction:
+    if number == 1:
+
+        @function("f")
+        async def one(ctx: Any) -> int:
+            seen.append(1)
+            await ctx.step.sleep("nap", 5)
+            return 1
+
+        return one
+
+    @function("f")
+    async def two(ctx: Any) -> int:
+        seen.append(2)
+        await ctx.step.sleep("nap", 5)
+        return 2
+
+    return two
+
+
+async def test_a_run_in_flight_finishes_on_the_code_it_began_with(rig: Rig) -> None:
+    seen: list[int] = []
+    rig.server.hand_out_wakes = False
+    await rig.add(version(1, seen))
+    old = await rig.run("f")
+    await rig.add(version(2, seen))
+    new = await rig.run("f")
+    for run in (old, new):
+        rig.server.wake(run)
+        await settle()
+    assert (old.output, new.output) == (1, 2)
+    assert seen == [1, 2, 1, 2]
+    assert rig.registry.resolve(old.id, "f") is rig.registry.newest()[0], "ended runs are forgotten"
+
+
+async def test_a_failed_attempt_is_retried_on_the_code_it_began_with(rig: Rig) -> None:
+    def failing(word: str, fails: bool) -> DurableFunction:
+        if fails:
+
+            @function("f")
+            async def bad(ctx: Any) -> str:
+                if ctx.run.attempt == 1:
+                    raise ValueError("try again")
+                return word
+
+            return bad
+
+        @function("f")
+        async def good(ctx: Any) -> str:
+            return word
+
+        return good
+
+    rig.server.retries = False
+    await rig.add(failing("old", True))
+    run = await rig.run("f")
+    assert run.status == "failed"
+    await rig.add(failing("new", False))
+    run.attempt = 2
+    rig.server.wake(run)
+    await settle()
+    assert run.output == "old"
+    assert (await rig.run("f")).output == "new"
+
+
+async def test_an_abandoned_run_keeps_its_code_too(rig: Rig) -> None:
+    seen: list[int] = []
+    steps = Gates(1)
+    await rig.add(steps.function)
+    run = await rig.run("f")
+    await rig.add(version(2, seen))
+    rig.server.lose_lease(run)
+    steps.open(0)
+    await settle()
+    assert run.output == "end"
+
+
+# ---- ending
+
+
+async def test_draining_finishes_what_is_in_hand_and_takes_no_more(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    run = await rig.run("f")
+    draining = asyncio.ensure_future(rig.worker.drain(60))
+    await settle()
+    later = await rig.run("f")
+    assert rig.worker.snapshot().state == "draining"
+    await rig.pace.advance(31)
+    assert rig.server.count("heartbeat") == 1, "the leases are held while draining"
+    steps.open(0)
+    await settle()
+    await draining
+    assert (run.status, later.status) == ("completed", "queued")
+    assert rig.worker.snapshot().state == "stopped"
+    calls = len(rig.server.calls)
+    await rig.pace.advance(300)
+    assert len(rig.server.calls) == calls
+    assert rig.server.open_leases == set()
+
+
+async def test_what_does_not_finish_in_time_is_saved_and_given_up(rig: Rig) -> None:
+    steps = Gates(2)
+    await rig.add(steps.function)
+    run = await rig.run("f")
+    draining = asyncio.ensure_future(rig.worker.drain(60))
+    await rig.pace.advance(59.999)
+    steps.open(0)
+    await settle()
+    assert run.outputs() == {}
+    await rig.pace.advance(0.001)
+    await draining
+    assert run.outputs() == {"run_01:work:0": 0}
+    assert steps.cancelled == [1]
+    assert (run.status, rig.server.count("report")) == ("running", 0)
+    assert rig.worker.snapshot().counts.dropped == 1
+
+
+async def test_the_last_save_has_five_seconds(rig: Rig) -> None:
+    steps = Gates(2)
+    await rig.add(steps.function)
+    await rig.run("f")
+    steps.open(0)
+    await settle()
+    rig.server.fault("checkpoint", Fault(gate=asyncio.Event()))
+    stopping = asyncio.ensure_future(rig.worker.drain(0))
+    await rig.pace.advance(4.9)
+    assert not stopping.done()
+    await rig.pace.advance(0.1)
+    await stopping
+    assert rig.worker.snapshot().state == "stopped"
+
+
+async def test_a_stopped_worker_starts_again(rig: Rig) -> None:
+    await rig.add(quick)
+    await rig.worker.drain(0)
+    await rig.worker.drain(0)
+    run = await rig.run("quick")
+    assert run.status == "queued"
+    await rig.worker.start()
+    await settle()
+    assert run.status == "completed"
+    assert rig.worker.snapshot().state == "running"
+
+
+async def test_a_function_defined_while_draining_waits_and_starts_anew(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    await rig.run("f")
+    draining = asyncio.ensure_future(rig.worker.drain(60))
+    await settle()
+    adding = asyncio.ensure_future(rig.worker.add(other()))
+    await settle()
+    assert not adding.done()
+    steps.open(0)
+    await settle()
+    await asyncio.gather(draining, adding)
+    assert rig.worker.snapshot().state == "running"
+    assert (await rig.run("other")).status == "completed"
+
+
+async def test_being_forgotten_while_draining_ends_the_drain(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    await rig.run("f")
+    draining = asyncio.ensure_future(rig.worker.drain(60))
+    await settle()
+    rig.server.registered.clear()
+    await rig.pace.advance(30)
+    await draining
+    assert rig.server.count("register") == 1
+    assert rig.worker.snapshot().state == "stopped"
+
+
+# ---- watching the handlers' loop
+
+
+async def test_a_blocked_loop_is_noticed_and_its_results_are_fetched(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    rig.executor.blocked = True
+    await rig.run("f")
+    assert rig.worker.snapshot().blocked_for == 0
+    await rig.pace.advance(4)
+    assert rig.executor.drained >= 39
+    assert round(rig.worker.snapshot().blocked_for, 1) == 3.9
+    assert caplog.records == []
+    await rig.pace.advance(3)
+    assert len(caplog.records) == 1
+    assert "has blocked all others for 5 s (running: f)" in caplog.text
+    rig.executor.blocked = False
+    for answer in rig.executor.unanswered:
+        answer()
+    assert rig.worker.snapshot().blocked_for == 0
+    steps.open(0)
+    await rig.pace.advance(1)
+    drained = rig.executor.drained
+    await rig.pace.advance(10)
+    assert rig.executor.drained == drained, "without jobs nothing ticks"
+
+
+# ---- what it shows
+
+
+async def test_the_snapshot_tells_the_truth(rig: Rig) -> None:
+    steps = Gates(3)
+    await rig.add(steps.function, other())
+    await rig.run("f")
+    steps.open(0, 1)
+    await settle()
+    now = rig.worker.snapshot()
+    assert (now.worker_id, now.instance_id, now.server_url) == ("w1", "i1", "http://127.0.0.1:9123")
+    assert [(one.id, one.triggers) for one in now.functions] == [("f", ()), ("other", ("other.event",))]
+    [job] = now.jobs
+    assert (job.run_id, job.function_id, job.attempt, job.steps, job.ending) == ("run_01", "f", 1, 2, False)
+    steps.open(2)
+    await settle()
+    later = rig.worker.snapshot()
+    assert later.jobs == ()
+    assert (later.counts.jobs, later.counts.steps, later.counts.completed) == (1, 3, 1)
+    assert now.counts.completed == 0, "a snapshot stands still"
+
+
+def test_a_reply_of_the_fake_has_what_the_worker_reads() -> None:
+    assert FakeReply((), True).held
