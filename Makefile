@@ -4,6 +4,7 @@
 VENV  := .venv
 PY    := $(VENV)/bin/python
 OTHER := .venv-conformance
+PEERS := .venv-peers
 PINS  := .venv-pins
 
 # Which Python builds the environment: `make lab PYTHON=/path/to/python3.12`; else the newest found.
@@ -35,6 +36,7 @@ test: setup
 	@$(PY) tests/phases.py browser $(PHASES)
 
 conformance: $(OTHER)/.pins
+bench: $(OTHER)/.pins $(PEERS)/.pins
 $(PHASES) browser soak bench: $(VENV)/.package $(VENV)/.tools
 	@$(PY) tests/phases.py $@ -- $(ARGS)
 
@@ -45,7 +47,7 @@ format: $(VENV)/.package $(VENV)/.tools
 	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
 
 clean:
-	rm -rf $(VENV) $(OTHER) $(PINS) build dist
+	rm -rf $(VENV) $(OTHER) $(PEERS) $(PINS) build dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find ironflow_lab tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -58,8 +60,11 @@ endif
 ifneq ($(shell test -x $(OTHER)/bin/python && echo works),works)
 .PHONY: $(OTHER)/.created
 endif
+ifneq ($(shell test -x $(PEERS)/bin/python && echo works),works)
+.PHONY: $(PEERS)/.created
+endif
 
-$(VENV)/.created $(OTHER)/.created $(PINS)/.created:
+$(VENV)/.created $(OTHER)/.created $(PEERS)/.created $(PINS)/.created:
 	@sh -c "$$CREATE" create $(@D)
 
 $(VENV)/.pins: binder/requirements.txt $(VENV)/.created
@@ -78,6 +83,10 @@ $(OTHER)/.pins: tests/conformance/requirements.txt $(OTHER)/.created
 	@sh -c "$$INSTALL" install $(@D) "the official SDK" --no-deps -r tests/conformance/requirements.txt
 	@touch $@
 
+$(PEERS)/.pins: tests/bench/requirements.txt $(PEERS)/.created
+	@sh -c "$$INSTALL" install $(@D) "the peers" --no-deps -r tests/bench/requirements.txt
+	@touch $@
+
 # pyproject.toml and the .in files say what is wanted; this finds the newest versions that fit
 # together on every supported Python and system. Commit the result.
 COMPILE = $(PINS)/bin/uv pip compile --quiet --universal --python-version 3.11 --upgrade \
@@ -87,6 +96,7 @@ pins: $(PINS)/.created
 	$(COMPILE) --extra lab --extra nested pyproject.toml -o binder/requirements.txt
 	$(COMPILE) -c binder/requirements.txt tests/requirements.in -o tests/requirements.txt
 	$(COMPILE) tests/conformance/requirements.in -o tests/conformance/requirements.txt
+	$(COMPILE) tests/bench/requirements.in -o tests/bench/requirements.txt
 
 # Prints why a Python cannot be used, or nothing.
 define PROBE

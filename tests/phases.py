@@ -16,6 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest")
+# Who else is measured by the bench, when `make bench` has installed them.
+PEERS = {
+    "PEERS_PY_IRONFLOW": ROOT / ".venv-conformance" / "bin" / "python",
+    "PEERS_PY_DBOS": ROOT / ".venv-peers" / "bin" / "python",
+    "PEERS_PY_LANGGRAPH": ROOT / ".venv-peers" / "bin" / "python",
+}
+if "RESTATE_SERVER" in os.environ:
+    PEERS["PEERS_PY_RESTATE"] = ROOT / ".venv-peers" / "bin" / "python"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +78,7 @@ PHASES = (
         commands=((*PYTEST, "tests", "-m", "soak", "-o", "faulthandler_timeout=0", "-s"),),
         folder="tests/chaos",
     ),
-    Phase(
-        name="bench",
-        commands=((*PYTEST, "tests/bench", "-m", "bench", "-o", "faulthandler_timeout=0", "-s"),),
-        folder="tests/bench",
-    ),
+    Phase(name="bench", commands=((PYTHON, "-m", "tests.bench"),), folder="tests/bench"),
 )
 
 
@@ -120,7 +124,8 @@ def run(phase: Phase, arguments: tuple[str, ...]) -> bool:
 def environment() -> dict[str, str]:
     """Return the environment of a phase: the tools of this Python come first on the path."""
     path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, "PATH": path}
+    peers = {name: str(python) for name, python in PEERS.items() if python.exists()}
+    return {**peers, **os.environ, "PATH": path}
 
 
 def summarise(outcomes: list[tuple[Phase, bool, float]]) -> None:

@@ -12,9 +12,7 @@ from ironflow_lab.kernel.session import shell
 # Sees (stream, text) before it is shown and returns the part to show.
 Filter = Callable[[str, str], str]
 
-_filter: contextvars.ContextVar[Filter | None] = contextvars.ContextVar(
-    "ironflow_lab_output", default=None
-)
+_filter: contextvars.ContextVar[Filter | None] = contextvars.ContextVar("ironflow_lab_output", default=None)
 
 
 class Cell:

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.errors import IronflowError, RunFailedError
+from ironflow_lab.history import redaction
 from ironflow_lab.lab import progress, summary
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.sending import Sent
@@ -128,7 +129,7 @@ class Emission:
         total = len(self.run_ids)
         parts = [f"{self.event}: {progress.count(len(self.sent), 'event')}"]
         if self.refused:
-            parts.append(f"{len(self.refused):,} refused, the first: {self.refused[0].error}")
+            parts.append(f"{len(self.refused):,} refused, the first: {_first(self.refused)}")
         settled = [run.status for run in self._known.values() if is_settled(run)]
         parts.append(progress.settled_line(settled, total) if settled else progress.count(total, "run"))
         return ", ".join(parts)
@@ -152,6 +153,10 @@ class Emission:
             for one in self.sent
             for run_id in one.run_ids or (None,)
         ]
+
+
+def _first(refused: tuple[Sent, ...]) -> str:
+    return redaction.clip(str(refused[0].error).partition("\n")[0], limit=200)
 
 
 def _unsuccessful(record: Record) -> str:

@@ -10,6 +10,7 @@ from ironflow_lab.errors import WaitTimeoutError
 from ironflow_lab.lab.emission import Emission
 from ironflow_lab.lab.sending import Sent
 from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.watch import refuse_in_handlers
 from ironflow_lab.models.events import TriggerResponse, TriggerSyncResponse
 from ironflow_lab.wire.duration import Duration
 
@@ -29,6 +30,7 @@ def emit(session: Session, event: str, data: Any, **options: Any) -> Emission:
 
 def emit_sync(session: Session, event: str, data: Any, timeout: Duration, **options: Any) -> Emission:
     """Emit one event and return when its runs have ended; raises `WaitTimeoutError`."""
+    refuse_in_handlers()
     session.guard.check(f"emit {event!r}")
     key = options.pop("idempotency_key") or session.ids.new("emit_")
 

@@ -34,11 +34,15 @@ def run_ids(wanted: RunsLike) -> list[str]:
         return [str(one) for one in wanted[named].dropna()]
     if _is_series(wanted):
         return [str(one) for one in wanted.dropna()]
-    found = [one.id if isinstance(one, Run) else one for one in wanted]
-    wrong = next((one for one in found if not isinstance(one, str)), None)
-    if wrong is not None:
-        raise DefinitionError(f"{wrong!r:.60} is not a run or a run's id")
-    return found
+    return [_run_id(one) for one in wanted]
+
+
+def _run_id(one: Any) -> str:
+    if isinstance(one, Run):
+        return one.id
+    if not isinstance(one, str):
+        raise DefinitionError(f"{one!r:.60} is not a run or a run's id")
+    return one
 
 
 def _is_frame(wanted: Any) -> TypeGuard[pd.DataFrame]:

@@ -13,10 +13,13 @@ from weakref import WeakKeyDictionary, WeakSet
 import msgspec
 
 from ironflow_lab.client import AsyncClient, Client
+from ironflow_lab.client._async.transport import AsyncHttpTransport
 from ironflow_lab.client.config import Settings
 from ironflow_lab.clock import Clock, Ids, SystemClock, SystemIds
 from ironflow_lab.errors import IronflowError, NotFoundError, UnimplementedError
+from ironflow_lab.kernel.session import in_kernel
 from ironflow_lab.lab.guard import Guard
+from ironflow_lab.lab.interruptible import InterruptibleTransport
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.runtime.threads import io_thread
 from ironflow_lab.wire.discovery import is_loopback
@@ -32,6 +35,7 @@ WANTED = {
 # Their connections are closed at the end of the process, which libraries below complain about else.
 _open: WeakSet[Session] = WeakSet()
 
+_TIMEOUT = 30.0
 # Rides out a server that is being started again: about 12 s in all.
 _PATIENT = RetryPolicy(attempts=8)
 
@@ -109,7 +113,7 @@ class Session:
             return self.new_async_client()
         client = self._awaited.get(loop)
         if client is None:
-            client = self._awaited[loop] = self.new_async_client()
+            client = self._awaited[loop] = self._make_awaited()
         return client
 
     def new_async_client(self) -> AsyncClient:
@@ -127,6 +131,18 @@ class Session:
         if retry not in self._in_io:
             self._in_io[retry] = self._make(retry)
         return self._in_io[retry]
+
+    def _make_awaited(self) -> AsyncClient:
+        if not in_kernel():
+            return self.new_async_client()
+        settings = self._settings
+        inner = AsyncHttpTransport(settings, timeout=_TIMEOUT)
+        return AsyncClient(
+            settings.server_url,
+            settings.api_key,
+            settings.environment,
+            transport=InterruptibleTransport(inner),
+        )
 
     def _make(self, retry: RetryPolicy) -> AsyncClient:
         settings = self._settings

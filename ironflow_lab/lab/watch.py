@@ -6,12 +6,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from ironflow_lab.client import AsyncClient
-from ironflow_lab.errors import WaitTimeoutError
+from ironflow_lab.errors import IronflowError, WaitTimeoutError
 from ironflow_lab.lab.line import Line
 from ironflow_lab.lab.progress import Progress, count, settled_line
 from ironflow_lab.lab.session import Session
 from ironflow_lab.lab.waiting import is_settled, until_settled
 from ironflow_lab.models.runs import Run
+from ironflow_lab.runtime.threads import user_thread
 from ironflow_lab.wire.duration import Duration, seconds
 
 
@@ -24,6 +25,7 @@ def watch(session: Session, run_ids: Sequence[str], known: dict[str, Run], *, ti
     pending = dict.fromkeys(run_id for run_id in run_ids if run_id not in known or not is_settled(known[run_id]))
     if not pending:
         return
+    refuse_in_handlers()
 
     # Of one run there is nothing to count.
     shown = Line(visible=len(run_ids) > 1)
@@ -52,6 +54,15 @@ def watch(session: Session, run_ids: Sequence[str], known: dict[str, Run], *, ti
     finally:
         progress.finish()
         shown.end()
+
+
+def refuse_in_handlers() -> None:
+    """Raise `IronflowError` in an `async def` handler: what it waits for could never run."""
+    if user_thread().owns():
+        raise IronflowError(
+            "waiting for runs in an `async def` handler would hold up every other handler of this process,"
+            " that of the awaited run among them; use `await asyncio.to_thread(...)`, or a plain `def`"
+        )
 
 
 def _too_late(pending: Sequence[str], total: int, limit: float) -> str:

@@ -88,5 +88,3 @@ def timed_out(name: str, seconds: float, *, thread: bool = False) -> StepTimeout
     """Return the error of a body that took too long."""
     rest = "; its thread cannot be stopped and goes on, its result is dropped" if thread else ""
     return StepTimeoutError(f"step {name!r:.60} took longer than its timeout of {seconds:g} s{rest}")
-
-

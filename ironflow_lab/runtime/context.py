@@ -52,9 +52,7 @@ class Context(Generic[S]):
     __slots__ = ("_keep", "_logger", "event", "run", "step")
     step: S
 
-    def __init__(
-        self, assignment: Assignment, step: S, *, keep: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, assignment: Assignment, step: S, *, keep: Callable[[str], None] | None = None) -> None:
         self.event = _event(assignment.event)
         self.run = RunInfo(
             id=assignment.run_id,

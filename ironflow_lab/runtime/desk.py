@@ -187,9 +187,7 @@ class Desk:
             self.counts.yielded += 1
 
     def _keep_code(self, segment: Segment, outcome: Outcome) -> None:
-        ended = isinstance(outcome, Completed) or (
-            isinstance(outcome, Failed) and not outcome.fault.retryable
-        )
+        ended = isinstance(outcome, Completed) or (isinstance(outcome, Failed) and not outcome.fault.retryable)
         if ended:
             self._registry.unpin(segment.assignment.run_id)
         else:
@@ -224,9 +222,7 @@ class Desk:
         task.add_done_callback(self._strays.discard)
 
     async def _report_unknown(self, assignment: Assignment) -> None:
-        message = (
-            f"this worker has no function {assignment.function_id!r}; run the cell that defines it again"
-        )
+        message = f"this worker has no function {assignment.function_id!r}; run the cell that defines it again"
         fault = JobFault(message=message, code="FUNCTION_NOT_FOUND", retryable=False)
         update = JobUpdate(
             status="failed",

@@ -111,9 +111,7 @@ class Job:
 
     async def _ack(self) -> bool:
         given = self.assignment
-        fence = Fence(
-            run_id=given.run_id, execution_seq=given.execution_seq, lease_token=given.lease_token
-        )
+        fence = Fence(run_id=given.run_id, execution_seq=given.execution_seq, lease_token=given.lease_token)
         try:
             await self._shared.calls.ack(self._shared.worker_id, given.job_id, fence)
         except ApiError as error:

@@ -68,8 +68,6 @@ def _check_name(name: Any) -> None:
     if name != name.strip() or not name.isprintable():
         raise DefinitionError(f"the step name {name!r:.60} has blanks around it or control characters")
     if len(name) > LONGEST_NAME:
-        raise DefinitionError(
-            f"the step name {name[:40]!r}… has {len(name)} characters, the limit is {LONGEST_NAME}"
-        )
+        raise DefinitionError(f"the step name {name[:40]!r}… has {len(name)} characters, the limit is {LONGEST_NAME}")
     if name.startswith(_RESERVED):
         raise DefinitionError(f"step names beginning with {' or '.join(_RESERVED)} are reserved: {name!r:.60}")

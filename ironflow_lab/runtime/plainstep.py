@@ -24,6 +24,7 @@ from ironflow_lab.wire.duration import Duration
 
 T = TypeVar("T")
 
+
 class PlainStep:
     """Steps of one run: each is executed once, recorded, and on later executions read back.
 

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 from ironflow_lab.errors import (
     ApiError,
+    DeadlineExceededError,
     PermissionDeniedError,
     ResourceExhaustedError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from ironflow_lab.models.functions import RegisterFunctionRequest
 from ironflow_lab.models.server import Capabilities
@@ -110,12 +112,13 @@ def accepted(error: ApiError) -> bool:
 
 def unreachable(error: ApiError) -> bool:
     """Return whether no answer came at all."""
-    return error.status == 0
+    return isinstance(error, UnavailableError | DeadlineExceededError) and error.status == 0
 
 
 def passing(error: ApiError) -> bool:
     """Return whether the same message may succeed later: no answer, an overloaded or a broken server."""
-    return error.status == 0 or error.status >= 500 or isinstance(error, ResourceExhaustedError)
+    broken = error.status >= 500 or isinstance(error, ResourceExhaustedError)
+    return broken or unreachable(error)
 
 
 def fatal(error: ApiError) -> bool:

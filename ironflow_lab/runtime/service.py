@@ -76,9 +76,7 @@ class Worker:
             concurrency=concurrency,
         )
 
-    def _make_runner(
-        self, user: LoopThread, clock: Clock, deliver: Callable[[Segment], None]
-    ) -> Runner:
+    def _make_runner(self, user: LoopThread, clock: Clock, deliver: Callable[[Segment], None]) -> Runner:
         self._runner = Runner(io=self._io, user=user, sink=self._sink, clock=clock, deliver=deliver)
         return self._runner
 

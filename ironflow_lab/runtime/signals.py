@@ -19,6 +19,6 @@ class Abandoned(BaseException):
 def penalty(swallowed: int) -> float:
     """Return the seconds by which to slow down a handler that has swallowed so many signals.
 
-    It may do so in a loop; its run has gone on without it.
+    Once is a `finally` with a step in it; more often is a loop, whose run goes on without it.
     """
-    return PENALTY * min(2.0 ** (swallowed - 1), 3600.0)
+    return 0.0 if swallowed < 2 else PENALTY * min(2.0 ** (swallowed - 2), 3600.0)

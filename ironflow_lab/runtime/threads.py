@@ -120,9 +120,7 @@ class LoopThread:
             if self._loop is None and not self._stopped:
                 loop = asyncio.new_event_loop()
                 loop.set_exception_handler(_report)
-                self._thread = threading.Thread(
-                    target=self._main, args=(loop,), name=self.name, daemon=True
-                )
+                self._thread = threading.Thread(target=self._main, args=(loop,), name=self.name, daemon=True)
                 self._loop = loop
                 if self._drop:
                     _dropping.add(self)
@@ -214,9 +212,7 @@ class DaemonPool:
         """How many threads are in a call that somebody still waits for."""
         return self._busy
 
-    def submit(
-        self, call: Callable[[], T], done: Callable[[T | None, BaseException | None], None]
-    ) -> Ticket[T]:
+    def submit(self, call: Callable[[], T], done: Callable[[T | None, BaseException | None], None]) -> Ticket[T]:
         """Run `call` in a thread and give its value or error to `done`, in that thread."""
         ticket = Ticket(call, done)
         with self._state:
@@ -312,6 +308,7 @@ async def _cancel_all() -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=1.0)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

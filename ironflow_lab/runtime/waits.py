@@ -50,8 +50,7 @@ def _instant(name: str, when: When) -> int:
     if isinstance(when, datetime):
         if when.tzinfo is None:
             raise DefinitionError(
-                f"sleep_until {name!r:.60} got a datetime without a time zone; write"
-                " datetime(..., tzinfo=timezone.utc)"
+                f"sleep_until {name!r:.60} got a datetime without a time zone; write datetime(..., tzinfo=timezone.utc)"
             )
         return parse_instant(when.isoformat())
     if isinstance(when, str):

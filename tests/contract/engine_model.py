@@ -25,7 +25,7 @@ LEGAL = {
     "take back": {("running", "waiting_for_capacity")},
     "cancel": {(one, "cancelled") for one in ("waiting_for_capacity", "running", "waiting", "paused")},
     "time": {("running", "waiting_for_capacity"), ("running", "failed"), ("waiting", "waiting_for_capacity")},
-    "restart": {("running", "running")},
+    "restart": {("running", "running"), ("waiting", "waiting_for_capacity")},
 }
 
 
@@ -99,7 +99,7 @@ def _check_run(old: Row, new: Row, act: Act) -> None:
 def _check_step(old: Row | None, new: Row, run: Row, act: Act) -> None:
     what = f"step {new['step_id']} by {act}"
     assert run["status"] not in TERMINAL, f"an ended run's step changed: {what}"
-    if act.kind == "time":
+    if act.kind in ("time", "restart"):
         assert old is not None, f"a step out of nothing: {what}"
         assert (old["status"], new["status"], new["output"]) == ("sleeping", "completed", b"null"), what
     else:

@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BINDER = ROOT / "binder" / "requirements.txt"
 TOOLS = ROOT / "tests" / "requirements.txt"
 PARTNER = ROOT / "tests" / "conformance" / "requirements.txt"
+PEERS = ROOT / "tests" / "bench" / "requirements.txt"
+FILES = [pytest.param(path, id=path.parent.name) for path in (BINDER, TOOLS, PARTNER, PEERS)]
 PYTHONS = ("3.11.0", "3.12.0", "3.13.0")
 SYSTEMS = ("linux", "darwin")
 
@@ -47,13 +49,13 @@ def wanted() -> list[Requirement]:
     return [Requirement(text) for group in (project["dependencies"], *extras) for text in group]
 
 
-@pytest.mark.parametrize("path", [BINDER, TOOLS, PARTNER], ids=["binder", "tools", "partner"])
+@pytest.mark.parametrize("path", FILES)
 def test_every_line_is_an_exact_version(path: Path) -> None:
     loose = [line for line in lines(path) if not re.fullmatch(r"[\w.-]+==[\w.]+( ; .+)?", line)]
     assert not loose
 
 
-@pytest.mark.parametrize("path", [BINDER, TOOLS, PARTNER], ids=["binder", "tools", "partner"])
+@pytest.mark.parametrize("path", FILES)
 def test_no_host_and_no_path_is_written(path: Path) -> None:
     assert not re.search(r"://|--(extra-)?index|--find-links|^/|file:", path.read_text(), re.MULTILINE)
 

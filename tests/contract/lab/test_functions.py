@@ -134,3 +134,25 @@ def test_each_loop_has_its_own_awaited_client(lab: il.Lab) -> None:
         return status
 
     assert asyncio.run(health()) == asyncio.run(health())
+
+
+@pytest.mark.parametrize("wait", ["result", "sync"])
+def test_an_async_handler_may_not_wait_for_what_it_would_hold_up(wait: str, lab: il.Lab) -> None:
+    @lab.function(f"waits-{wait}", on=f"wait.{wait}", retry=1)
+    async def waits(ctx: Any) -> Any:
+        if wait == "sync":
+            return lab.emit_sync("nobody.listens").event_id
+        return lab.wait(ctx.run.id)
+
+    with pytest.raises(RunFailedError, match=r"would hold up every other handler"):
+        _ = lab.emit(f"wait.{wait}").result
+
+
+def test_a_handler_may_emit_and_wait_beside_the_loop(orders: il.Lab) -> None:
+    @orders.function("parent", on="parent.asked", retry=1)
+    async def parent(ctx: Any) -> Any:
+        child = orders.emit("order.placed", {"n": 1})
+        await asyncio.to_thread(child.wait, "10s")
+        return child.result
+
+    assert orders.emit("parent.asked").result == {"n": 1, "charged": 100}

@@ -15,7 +15,7 @@ from ironflow_lab.testing import LocalServer
 Script = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.mark.parametrize("verb", ["emission.wait()", "lab.wait(emission)", "emission.result", "lab.emit_sync(event)"])
+@pytest.mark.parametrize("verb", ["emission.wait()", "lab.emit_sync(event)"])
 def test_the_stop_button_ends_a_wait_and_nothing_else(
     verb: str, server: LocalServer, tmp_path: Path, script: Script
 ) -> None:

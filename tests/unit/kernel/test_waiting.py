@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -29,12 +30,12 @@ async def test_the_loop_wakes_up_while_it_waits(monkeypatch: pytest.MonkeyPatch)
     turns, wait = 0, asyncio.wait
     gate = asyncio.Event()
 
-    async def counted(*given: object, **options: object) -> object:
+    async def counted(*given: Any, **options: Any) -> Any:
         nonlocal turns
         turns += 1
         if turns == 3:
             gate.set()
-        return await wait(*given, **options)  # type: ignore[call-overload]  # passed on as given
+        return await wait(*given, **options)
 
     monkeypatch.setattr(asyncio, "wait", counted)
     await friendly(gate.wait())

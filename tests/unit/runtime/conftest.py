@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runtime.fakes import Rig
+from tests.unit.runtime.rig import Rig
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,14 +27,8 @@ from ironflow_lab.models.workers import (
     RegisterRequest,
     StepResult,
 )
-from ironflow_lab.runtime import execution
-from ironflow_lab.runtime.desk import Executor
 from ironflow_lab.runtime.function import DurableFunction
-from ironflow_lab.runtime.pace import Rules
-from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.threads import DaemonPool
-from ironflow_lab.runtime.worker import WorkerLoop
 from ironflow_lab.wire import codec
 
 START = 1_767_323_045_000_000_000  # 2026-01-02T03:04:05Z
@@ -269,9 +263,7 @@ class FakeServer:
     async def claim(self, worker_id: str, available: int, wait: int) -> tuple[Assignment, ...]:
         while True:
             functions = self.known(worker_id).function_ids
-            ready = [
-                run for run in self.runs.values() if run.status == "queued" and run.function_id in functions
-            ]
+            ready = [run for run in self.runs.values() if run.status == "queued" and run.function_id in functions]
             if ready or not self.held or wait < 20:
                 return tuple(self.assign(run) for run in ready[:available])
             self._changed.clear()
@@ -415,89 +407,7 @@ class FakeServerCalls:
         return found
 
 
-class InlineExecutor:
-    """Executes `async def` handlers in the worker's own loop: no threads, one order of events."""
-
-    def __init__(self, deliver: Callable[[Segment], None], clock: FakeClock) -> None:
-        self._deliver = deliver
-        self._clock = clock
-        self._pool = DaemonPool("unused")
-        self.blocked = False
-        self.unanswered: list[Callable[[], None]] = []
-        self.drained = 0
-
-    def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
-        def announce(segment: Segment) -> None:
-            asyncio.get_running_loop().call_soon(self._deliver, segment)
-
-        return Segment(assignment, function, announce=announce)
-
-    def start(self, segment: Segment) -> None:
-        run: Coroutine[Any, Any, None] = execution.run_async(segment, pool=self._pool, clock=self._clock)
-        segment.work = asyncio.get_running_loop().create_task(run)
-
-    def abandon(self, segment: Segment) -> None:
-        segment.abandoned = segment.journal.closed = True
-        segment.saved()
-        if segment.work is not None:
-            segment.work.cancel()
-
-    def drain(self) -> None:
-        self.drained += 1
-
-    def ping(self, answer: Callable[[], None]) -> None:
-        if self.blocked:
-            self.unanswered.append(answer)
-        else:
-            asyncio.get_running_loop().call_soon(answer)
-
-
-class Rig:
-    """A worker on a fake server in fake time, in the test's own loop."""
-
-    def __init__(
-        self, *, concurrency: int = 10, rules: Rules | None = None, lab: tuple[str, ...] = ("workers/lease",)
-    ) -> None:
-        self.pace = FakePace()
-        self.clock = FakeClock()
-        self.server = FakeServer(lab=lab)
-        self.registry = Registry()
-        self.worker = WorkerLoop(
-            self.server,
-            worker_id="w1",
-            instance_id="i1",
-            registry=self.registry,
-            make_executor=self._executor,
-            pace=self.pace,
-            clock=self.clock,
-            rules=rules or Rules(),
-            concurrency=concurrency,
-        )
-
-    def _executor(self, deliver: Callable[[Segment], None]) -> Executor:
-        self.executor = InlineExecutor(deliver, self.clock)
-        return self.executor
-
-    async def add(self, *functions: DurableFunction) -> None:
-        """Serve these functions."""
-        for function in functions:
-            await self.worker.add(function)
-        await settle()
-
-    async def run(self, function_id: str, data: Any = None) -> Run:
-        """Start a run and let everything happen that can without time passing."""
-        run = self.server.emit(function_id, data)
-        await settle()
-        return run
-
-    async def grace(self) -> None:
-        """Let the time pass after which finished steps are saved."""
-        await self.pace.advance(0.002)
-
-
-def assignment(
-    *completed: CompletedStep, function_id: str = "f", data: Any = None, **changes: Any
-) -> Assignment:
+def assignment(*completed: CompletedStep, function_id: str = "f", data: Any = None, **changes: Any) -> Assignment:
     """Return an assignment of run_01."""
     fields: dict[str, Any] = {
         "job_id": "run_01.1",
@@ -518,9 +428,7 @@ def done(name: str, output: Any = None, index: int = 0) -> CompletedStep:
     return CompletedStep(step_id=f"run_01:{name}:{index}", name=name, output=output)
 
 
-def segment_of(
-    function: DurableFunction, *completed: CompletedStep, data: Any = None, **changes: Any
-) -> Segment:
+def segment_of(function: DurableFunction, *completed: CompletedStep, data: Any = None, **changes: Any) -> Segment:
     """Return a segment nobody listens to."""
     given = assignment(*completed, function_id=function.id, data=data, **changes)
     return Segment(given, function, announce=lambda segment: None)

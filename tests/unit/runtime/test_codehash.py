@@ -71,7 +71,7 @@ def test_without_source_the_bytecode_counts() -> None:
 def test_without_source_the_hash_is_the_same_in_every_process() -> None:
     program = (
         "from ironflow_lab.runtime import codehash; names = {};"
-        "exec('def handler(ctx):\\n    return ctx in {\"a\", \"b\", \"c\", \"d\"}', names);"
+        'exec(\'def handler(ctx):\\n    return ctx in {"a", "b", "c", "d"}\', names);'
         "print(codehash.of(names['handler']))"
     )
     seen = {

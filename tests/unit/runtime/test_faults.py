@@ -73,13 +73,11 @@ def test_an_error_that_cannot_print_itself_has_a_message() -> None:
             raise RuntimeError("no words")
 
     assert faults.describe(Mute()) == "Mute: (its message could not be made)"
-    assert "Mute" in faults.step_fault(raised(Mute())).stack
+    assert "Mute" in faults.stack(raised(Mute()))
 
 
 def test_of_a_group_the_one_that_forbids_a_retry_speaks() -> None:
-    group = ExceptionGroup(
-        "two", [ValueError("first"), ExceptionGroup("inner", [StepError("no", retryable=False)])]
-    )
+    group = ExceptionGroup("two", [ValueError("first"), ExceptionGroup("inner", [StepError("no", retryable=False)])])
     fault = faults.job_fault(group)
     assert (fault.code, fault.retryable, fault.message) == ("STEP_FAILED", False, "no")
 
@@ -124,7 +122,7 @@ def test_a_long_stack_keeps_its_end() -> None:
     source = "".join(f"def dive_{n}(): return dive_{n - 1}() {padding}\n" for n in range(1, 81))
     source += f"def dive_0(): return 1 / 0 {padding}\n"
     linecache.cache["<cell>"] = (len(source), None, source.splitlines(True), "<cell>")
-    names: dict[str, Callable[[int], Any]] = {}
+    names: dict[str, Callable[[], Any]] = {}
     exec(compile(source, "<cell>", "exec"), names)  # noqa: S102 - as a notebook cell is executed
     with pytest.raises(ZeroDivisionError) as caught:
         names["dive_80"]()

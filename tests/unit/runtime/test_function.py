@@ -41,7 +41,7 @@ def test_every_option_is_registered() -> None:
 
     assert not handler.is_async
     assert handler.durability == "step"
-    request = codec.decode(codec.encode(handler.request()), dict)  # type: ignore[type-abstract]
+    request = codec.decode(codec.encode(handler.request()), dict)
     assert request == {
         "id": "billing",
         "name": "Billing",

@@ -101,7 +101,7 @@ def test_where_logging_is_set_up_lines_are_kept_and_left_to_it(capsys: pytest.Ca
     kept: list[str] = []
     seen = logging.Handler()
     records: list[logging.LogRecord] = []
-    seen.emit = records.append  # type: ignore[method-assign]  # the smallest handler
+    seen.emit = records.append  # type: ignore[method-assign,assignment]  # the smallest handler
     with fresh_logging():
         logging.root.addHandler(seen)
         log_of(kept.append).warning("low stock")
@@ -129,9 +129,7 @@ def test_a_line_under_a_cell_is_kept_by_being_shown(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("word", "kept"), [("debug", 2), ("error", 0), ("silent", 0), ("nonsense", 1)])
-def test_the_level_comes_from_the_environment(
-    word: str, kept: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_level_comes_from_the_environment(word: str, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IRONFLOW_LOG_LEVEL", word)
     lines: list[str] = []
     with fresh_logging():

@@ -142,13 +142,16 @@ def test_a_body_with_a_timeout_keeps_the_context_and_its_error() -> None:
 def test_an_async_body_names_the_remedy() -> None:
     async def body() -> None: ...
 
+    def later() -> Any:
+        return body()
+
     @function
     def direct(ctx: Any) -> None:
         ctx.step.run("a", body)
 
     @function
     def hidden(ctx: Any) -> None:
-        ctx.step.run("a", lambda: body())
+        ctx.step.run("a", later)
 
     assert fault(run(direct))[0] == "ASYNC_STEP"
     code, retryable, message = fault(run(hidden))

@@ -19,10 +19,9 @@ from tests.unit.runtime.fakes import FakeClock, FakePace, FakeServer, Fault, Run
 class House:
     """A worker, its server and its time, all in one io thread."""
 
-    def __init__(self, folder: Path, *, url: str = "http://127.0.0.1:9123") -> None:
+    def __init__(self, folder: Path, *, server: FakeServer | None = None) -> None:
         self.io, self.user = LoopThread("test-io"), LoopThread("test-user")
-        self.server = FakeServer()
-        self.server.server_url = url
+        self.server = server or FakeServer()
         self.pace = FakePace()
         self.worker = Worker(
             self.server,
@@ -187,19 +186,20 @@ def test_each_start_is_a_new_instance(tmp_path: Path) -> None:
     assert len(set(instances)) == 2
 
 
-@pytest.mark.parametrize(
-    ("url", "pause"), [("http://127.0.0.1:9123", 0.2), ("https://ironflow.example.com", 5.0)]
-)
+@pytest.mark.parametrize(("url", "pause"), [("http://127.0.0.1:9123", 0.2), ("https://ironflow.example.com", 5.0)])
 def test_a_local_server_is_sought_again_sooner_than_another(tmp_path: Path, url: str, pause: float) -> None:
     @function("f")
     def f(ctx: Any) -> None: ...
 
-    house = House(tmp_path, url=url)
-    house.server.fault("poll", Fault(before=gone()))
-    house.worker.add(f)
-    house.until(lambda: house.server.count("poll") == 1)
-    house.advance(pause - 0.1)
-    assert house.server.count("poll") == 1
-    house.advance(0.1)
-    assert house.server.count("poll") > 1
-    house.close()
+    server = FakeServer(lab=())
+    server.server_url = url
+    server.fault("poll", Fault(before=gone()))
+    house = House(tmp_path, server=server)
+    try:
+        house.worker.add(f)
+        house.advance(pause - 0.1)
+        assert server.count("poll") == 1
+        house.advance(0.1)
+        assert server.count("poll") > 1
+    finally:
+        house.close()

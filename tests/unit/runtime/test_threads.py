@@ -115,14 +115,12 @@ def test_a_stopped_thread_says_so() -> None:
     thread.call(background)
     thread.stop()
     assert ended.is_set(), "what ran in it is cancelled"
-    with pytest.raises(IronflowError, match="has been stopped; call il.connect"):
+    with pytest.raises(IronflowError, match=r"has been stopped; call il\.connect"):
         thread.call(background)
     LoopThread("never started").stop()
 
 
-def test_sys_exit_in_a_task_does_not_end_the_thread(
-    loop: LoopThread, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_sys_exit_in_a_task_does_not_end_the_thread(loop: LoopThread, caplog: pytest.LogCaptureFixture) -> None:
     async def spawn() -> None:
         async def leave() -> None:
             sys.exit(3)
@@ -195,9 +193,7 @@ def test_a_busy_thread_does_not_hold_up_the_end_of_the_process() -> None:
         "DaemonPool('y').submit(lambda: time.sleep(600), lambda *_: None)\n"
         "print('end')\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("end\n", "")
 
 
@@ -226,7 +222,7 @@ class Hand:
 
 
 def test_many_puts_are_one_wake() -> None:
-    io, got = Hand(), []
+    io, got = Hand(), list[int]()
     box: Mailbox[int] = Mailbox(io, got.append)  # type: ignore[arg-type]  # enough of a thread
     for n in range(5):
         box.put(n)
@@ -238,7 +234,7 @@ def test_many_puts_are_one_wake() -> None:
 
 
 def test_what_is_put_soon_crosses_when_the_turn_ends() -> None:
-    io, user, got = Hand(), Hand(), []
+    io, user, got = Hand(), Hand(), list[int]()
     box: Mailbox[int] = Mailbox(io, got.append)  # type: ignore[arg-type]  # enough of a thread
     box.put_soon(1, user)  # type: ignore[arg-type]  # enough of a loop
     box.put_soon(2, user)  # type: ignore[arg-type]  # enough of a loop

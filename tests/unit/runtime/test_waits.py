@@ -48,7 +48,7 @@ def test_sleep_until(when: waits.When) -> None:
 @pytest.mark.parametrize(
     ("when", "why"),
     [
-        (datetime(2026, 1, 2), "without a time zone"),
+        (datetime(2026, 1, 2), "without a time zone"),  # noqa: DTZ001 - the mistake under test
         ("tomorrow", "sleep_until 'nap': 'tomorrow' is not an RFC 3339 time"),
         ("2026-01-02T03:04:05", "with an offset"),
         (1_767_323_045, "not int"),
