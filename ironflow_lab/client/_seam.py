@@ -35,6 +35,7 @@ _CONNECTIONS = 100
 _IDLE = 4.0
 _CONNECT = 10.0
 _SLACK = 5.0
+_LARGE = 1024 * 1024
 FAILURES: tuple[type[Exception], ...] = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -61,13 +62,14 @@ class Endpoint:
 
     def message(self, request: Request) -> httpx.Request:
         """Return the request as httpx sends it, with its timeouts."""
-        return httpx.Request(
-            request.method,
-            self._url(request.path, request.query),
-            headers=self._head(request.headers),
-            content=request.body,
-            extensions={"timeout": self._limits(request)},
-        )
+        url, headers = self._url(request.path, request.query), self._head(request.headers)
+        timeouts = {"timeout": self._limits(request)}
+        body = request.body
+        if body is not None and len(body) > _LARGE:
+            # aiohttp warns of a large body given as bytes, as it would be sent in one piece.
+            whole = httpx.Headers([*headers.multi_items(), ("content-length", str(len(body)))])
+            return httpx.Request(request.method, url, headers=whole, stream=httpx.ByteStream(body), extensions=timeouts)
+        return httpx.Request(request.method, url, headers=headers, content=body, extensions=timeouts)
 
     def stream_message(self, request: Request) -> httpx.Request:
         """Return the request for an answer that stays open: it may be silent for any time."""

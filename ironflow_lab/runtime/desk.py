@@ -13,7 +13,7 @@ from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.workers import Assignment, HeartbeatJob, JobFault, JobUpdate
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.job import End, Job, Shared
-from ironflow_lab.runtime.outcome import Completed, Failed, Outcome
+from ironflow_lab.runtime.outcome import Completed, Failed
 from ironflow_lab.runtime.pace import Timer
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.remote import fatal
@@ -93,7 +93,7 @@ class Desk:
         """Tell the segment's job that there is news."""
         if segment.outcome is not None:
             # Before the report leaves: the run's next segment may arrive before its answer.
-            self._keep_code(segment, segment.outcome)
+            self._registry.pin(segment.assignment.run_id, segment.function)
         segment.owner.news()
 
     def beats(self) -> tuple[HeartbeatJob, ...]:
@@ -168,7 +168,7 @@ class Desk:
         self.counts.checkpoints += job.checkpoints
         error = None if task.cancelled() else task.exception()
         if error is None and not task.cancelled() and task.result() is End.REPORTED:
-            self._count(job.segment.outcome)
+            self._settle(job)
             return
         self.counts.dropped += 1
         if job.segment.outcome is None and not job.segment.abandoned:
@@ -178,20 +178,17 @@ class Desk:
         elif error is not None:
             log.error("job %s broke down", job.assignment.job_id, exc_info=error)
 
-    def _count(self, outcome: Outcome | None) -> None:
+    def _settle(self, job: Job) -> None:
+        """Count a reported segment, and forget the code of a run that has ended."""
+        outcome = job.segment.outcome
         if isinstance(outcome, Completed):
             self.counts.completed += 1
         elif isinstance(outcome, Failed):
             self.counts.failed += 1
         else:
             self.counts.yielded += 1
-
-    def _keep_code(self, segment: Segment, outcome: Outcome) -> None:
-        ended = isinstance(outcome, Completed) or (isinstance(outcome, Failed) and not outcome.fault.retryable)
-        if ended:
-            self._registry.unpin(segment.assignment.run_id)
-        else:
-            self._registry.pin(segment.assignment.run_id, segment.function)
+        if isinstance(outcome, Completed) or (isinstance(outcome, Failed) and not outcome.fault.retryable):
+            self._registry.unpin(job.assignment.run_id)
 
     def _abandon(self, job: Job) -> None:
         task = self._tasks.get(job.assignment.job_id)

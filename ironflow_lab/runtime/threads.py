@@ -75,12 +75,15 @@ class LoopThread:
         """
         if self.owns():
             raise IronflowError(f"the thread {self.name!r} cannot wait for itself; await the coroutine")
-        future = self.submit(make)
+        loop, work = self.loop, _Work(make)
         deadline = None if timeout is None else time.monotonic() + timeout
+        # The interrupt may come at any moment, so whatever begins can already be cancelled.
         try:
-            return self._wait(future, deadline)
+            loop.call_soon_threadsafe(work.begin)
+            return self._wait(work.result, deadline)
         except BaseException:
-            future.cancel()
+            if not work.result.done():
+                loop.call_soon_threadsafe(work.cancel)
             raise
 
     def stop(self, *, patience: float = 2.0) -> None:
@@ -136,6 +139,34 @@ class LoopThread:
                 log.warning("%r was raised in the thread %s and stopped there", error, self.name)
         loop.run_until_complete(_cancel_all())
         loop.close()
+
+
+class _Work(Generic[T]):
+    """A coroutine handed to a loop; `begin` and `cancel` are called there, in this order or not."""
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self.result: Future[T] = Future()
+        self._make = make
+        self._task: asyncio.Task[T] | None = None
+        self._cancelled = False
+
+    def begin(self) -> None:
+        if not self._cancelled:
+            self._task = asyncio.get_running_loop().create_task(_made(self._make))
+            self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.result.cancel()
+        elif (error := task.exception()) is not None:
+            self.result.set_exception(error)
+        else:
+            self.result.set_result(task.result())
 
 
 class Mailbox(Generic[T]):

@@ -20,7 +20,7 @@ from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.job import Shared
 from ironflow_lab.runtime.pace import Pace, Reach, Rules
 from ironflow_lab.runtime.registry import Registry
-from ironflow_lab.runtime.remote import LEASE, Remote, fatal, passing, unreachable
+from ironflow_lab.runtime.remote import LEASE, Jobs, Remote, fatal, passing, unreachable
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.status import FunctionStatus, WorkerSnapshot
 
@@ -74,9 +74,10 @@ class WorkerLoop:
             on_fatal=self._doom_by,
         )
         self._main: asyncio.Task[None] | None = None
-        self._polling: asyncio.Task[None] | None = None
+        self._asking: asyncio.Future[Jobs] | None = None
         self._doom: asyncio.Future[None] | None = None
         self._registered = asyncio.Event()
+        self._drained = asyncio.Event()
         self._confirmed: set[str] = set()
         self._lease = "heartbeats"
         self._forgotten = 0
@@ -92,8 +93,8 @@ class WorkerLoop:
         known = function.id in self._registry
         self._registry.define(function)
         self._confirmed.add(function.id)
-        if self._main is not None and self.state == "draining":
-            await asyncio.wait({self._main})
+        if self.state == "draining":
+            await self._drained.wait()
         if self._main is None or self._main.done():
             self._launch()
         elif not known and self._registered.is_set():
@@ -109,20 +110,28 @@ class WorkerLoop:
         """Take no more jobs, finish those in hand for at most that many seconds, and stop.
 
         What has not finished then is saved as far as it got and given up: its lease runs out.
+        Cancelling the drain lets the worker take jobs again.
         """
         main = self._main
         if main is None or main.done():
             self.state = "stopped"
             return
-        self.state = "draining"
-        if self._polling is not None:
-            self._polling.cancel()
-        if self._desk.jobs and seconds > 0:
-            await _first(self._desk.idle(), self._pace.sleep(seconds))
-        await self._desk.flush_all(self._rules.flush)
-        main.cancel()
-        await asyncio.wait({main})
-        self.state = "stopped"
+        before, self.state = self.state, "draining"
+        self._drained.clear()
+        if self._asking is not None:
+            self._asking.cancel()
+        try:
+            if self._desk.jobs and seconds > 0:
+                await _first(self._desk.idle(), self._pace.sleep(seconds))
+            await self._desk.flush_all(self._rules.flush)
+            main.cancel()
+            await asyncio.wait({main})
+            self.state = "stopped"
+        finally:
+            if self.state == "draining":
+                self.state = before
+            self._desk.freed.set()
+            self._drained.set()
 
     def snapshot(self) -> WorkerSnapshot:
         """Return how the worker stands; from any thread."""
@@ -204,10 +213,9 @@ class WorkerLoop:
     async def _session(self) -> None:
         loop = asyncio.get_running_loop()
         self._doom = loop.create_future()
-        self._polling = loop.create_task(self._poll())
         tasks: set[asyncio.Future[None]] = {
             self._doom,
-            self._polling,
+            loop.create_task(self._poll()),
             loop.create_task(self._beat()),
             loop.create_task(self._hold()),
         }
@@ -216,8 +224,7 @@ class WorkerLoop:
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    if not task.cancelled():
-                        task.result()
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -249,7 +256,7 @@ class WorkerLoop:
             # After a failure a short one, which soon shows that the server is back.
             wait = 1 if failures else self._rules.poll_wait
             try:
-                reply = await self._remote.workers.poll(self._worker_id, available=free, wait=wait)
+                reply = await self._ask(free, wait)
             except ApiError as error:
                 if isinstance(error, NotFoundError) or fatal(error):
                     raise
@@ -257,6 +264,8 @@ class WorkerLoop:
                 self._note(error)
                 self._enter("reconnecting")
                 await self._retreat(error, failures)
+                continue
+            if reply is None:
                 continue
             failures = self._forgotten = 0
             self._enter("running")
@@ -266,9 +275,19 @@ class WorkerLoop:
             elif not reply.held:
                 await self._pace.sleep(self._rules.unheld_pause)
 
+    async def _ask(self, free: int, wait: int) -> Jobs | None:
+        """Poll once; None when a drain dropped the poll."""
+        poll = self._remote.workers.poll(self._worker_id, available=free, wait=wait)
+        self._asking = asyncio.ensure_future(poll)
+        try:
+            await asyncio.wait({self._asking})
+        finally:
+            self._asking.cancel()
+        return None if self._asking.cancelled() else self._asking.result()
+
     async def _room(self) -> int:
-        """Return how many slots are free, once one is."""
-        while (free := self._concurrency - len(self._desk.jobs)) <= 0:
+        """Return how many slots are free, once one is and no drain is under way."""
+        while (free := self._concurrency - len(self._desk.jobs)) <= 0 or self.state == "draining":
             self._desk.freed.clear()
             await self._desk.freed.wait()
         return free

@@ -62,9 +62,7 @@ class Room:
         self.close()
 
     def _open(self) -> None:
-        self.writer = Writer(
-            self.folder, clock=self.clock, ids=self.ids, lease_ns=LEASE, deliver=self._deliver
-        )
+        self.writer = Writer(self.folder, clock=self.clock, ids=self.ids, lease_ns=LEASE, deliver=self._deliver)
         self.writer._db.set_trace_callback(self.statements.append)
         self.writer.start()
 

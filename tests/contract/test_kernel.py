@@ -158,9 +158,7 @@ def test_prints_appear_under_the_cell_that_defined_the_function(notebook: Notebo
     for last in ("a end", "a logged"):
         notebook.until(asynchronous, last, count=2)
     lines = notebook.shown[asynchronous].splitlines()
-    assert sorted(lines) == sorted(
-        2 * ["a handler", "a async body", "a plain body", "WARNING a: a logged", "a end"]
-    )
+    assert sorted(lines) == sorted(2 * ["a handler", "a async body", "a plain body", "WARNING a: a logged", "a end"])
     assert sorted(notebook.shown[plain].splitlines()) == ["p body", "p end", "p error"]
     assert notebook.settled(other).splitlines() == ["other before", "other after"]
     shown = notebook.run("print(worker.logs(ids[0]), end='')")

@@ -180,7 +180,8 @@ def test_a_cancelled_run_stops_its_handler_at_once(plant: Plant) -> None:
     plant.add(slow)
     run_id = plant.emit("slow")
     assert started.wait(PATIENCE)
-    assert plant.worker.status().lease == "connection"
+    while plant.worker.status().lease != "connection":
+        threading.Event().wait(0.01)
     plant.client.runs.cancel(run_id, reason="no longer wanted")
     assert stopped.wait(PATIENCE)
     assert plant.ended(run_id).status == "cancelled"

@@ -85,8 +85,7 @@ class Exchange:
         if self._answering:
             return
         status = error.status or problem.STATUS.get(error.code, 409)
-        # Names in the message are the client's own, and as long as it made them.
-        await self.answer(status, problem.body(error.code, error.message[:_LONGEST_MESSAGE]))
+        await self.answer(status, problem.body(error.code, _shortened(error.message)))
 
     async def begin_lines(self) -> None:
         """Start an answer of JSON lines that stays open."""
@@ -146,6 +145,12 @@ async def first(*waits: Awaitable[Any], timeout: float | None = None) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+def _shortened(message: str) -> str:
+    """Return the message with its middle left out where a name of the client's own makes it long."""
+    half = _LONGEST_MESSAGE // 2
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def _too_large() -> InvalidArgumentError:

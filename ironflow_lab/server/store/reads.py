@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -264,7 +264,7 @@ def _write_cursor(value: str) -> str:
 
 def _cursor(text: str) -> str:
     try:
-        return urlsafe_b64decode(text.encode()).decode()
+        return b64decode(text.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise InvalidArgumentError("the cursor is not one this server gave; start again without it") from None
 

@@ -60,7 +60,6 @@ def test_a_complete_batch_without_a_name_is_sent_anew(orders: il.Lab) -> None:
     assert not set(first.event_ids) & set(second.event_ids)
 
 
-@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 def test_a_refused_row_stops_no_other_and_the_rest_is_not_doubled(orders: il.Lab) -> None:
     frame = pd.DataFrame({"n": [300, 301, 302], "note": ["a", "x" * 9_000_000, "b"]})
     first = orders.emit_frame("order.placed", frame)

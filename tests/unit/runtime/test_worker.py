@@ -425,6 +425,24 @@ async def test_the_last_save_has_five_seconds(rig: Rig) -> None:
     assert rig.worker.snapshot().state == "stopped"
 
 
+async def test_an_interrupted_drain_lets_the_worker_go_on(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    await rig.run("f")
+    draining = asyncio.ensure_future(rig.worker.drain(60))
+    await settle()
+    adding = asyncio.ensure_future(rig.worker.add(other()))
+    later = await rig.run("f")
+    assert (later.status, adding.done()) == ("queued", False)
+    draining.cancel()
+    await settle()
+    assert rig.worker.snapshot().state == "running"
+    assert (later.status, adding.done()) == ("running", True)
+    steps.open(0)
+    await settle()
+    assert later.status == "completed"
+
+
 async def test_a_stopped_worker_starts_again(rig: Rig) -> None:
     await rig.add(quick)
     await rig.worker.drain(0)
