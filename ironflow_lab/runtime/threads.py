@@ -61,11 +61,6 @@ class LoopThread:
         """Return whether the caller is in this thread."""
         return self._thread is threading.current_thread()
 
-    def submit(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
-        """Run the coroutine that `make` returns, and return its future at once."""
-        loop = self.loop
-        return asyncio.run_coroutine_threadsafe(_made(make), loop)
-
     def call(self, make: Callable[[], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
         """Run the coroutine that `make` returns and return its value.
 

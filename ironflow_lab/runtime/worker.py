@@ -81,7 +81,7 @@ class WorkerLoop:
         self._confirmed: set[str] = set()
         self._lease = "heartbeats"
         self._forgotten = 0
-        self._failure: ApiError | None = None
+        self._failure: Exception | None = None
 
     async def add(self, function: DurableFunction, *, patience: float = 10.0) -> None:
         """Register a function and serve it, starting the worker when it does not run.
@@ -189,7 +189,7 @@ class WorkerLoop:
                 self._enter("running")
                 self._registered.set()
                 await self._serve()
-        except ApiError as error:
+        except Exception as error:  # noqa: BLE001 - whatever ends the worker is shown as its state
             self._fail(error)
         finally:
             self._registered.clear()
@@ -356,14 +356,15 @@ class WorkerLoop:
         if self.state != "draining":
             self.state = state
 
-    def _fail(self, error: ApiError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.state = "failed"
         self._failure = error
-        self.last_error = str(error)
+        self.last_error = str(error) if isinstance(error, ApiError) else f"{type(error).__name__}: {error}"
         log.error(
             "the worker %s has stopped: %s; define a function again to start it anew",
             self._worker_id,
             error,
+            exc_info=None if isinstance(error, ApiError) else error,
         )
 
     def _doom_by(self, error: ApiError) -> None:

@@ -44,20 +44,21 @@ class LocalServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, and remove a temporary folder."""
+        """Stop, and remove a temporary folder; raises what made the server fail meanwhile."""
         if self._loop is not None and self._stop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         if self._temporary is not None:
             self._temporary.cleanup()
+        if self._failure is not None and error is None:
+            raise ServerStartError(f"the test server failed: {self._failure}") from self._failure
 
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:
-            # Handed to the thread that waits in __enter__.
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            # For the thread that waits in __enter__, or comes to __exit__.
             self._failure = error
-            raise
         finally:
             self._ready.set()
 

@@ -9,6 +9,8 @@ def matches(pattern: str, name: str) -> bool:
     """Return whether the event name matches the pattern."""
     if pattern == name:
         return True
+    if "*" not in pattern and ">" not in pattern:
+        return False
     wanted, given = pattern.split("."), name.split(".")
     if wanted[-1] == ">":
         return len(given) >= len(wanted) and _same(wanted[:-1], given)

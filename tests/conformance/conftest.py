@@ -14,7 +14,7 @@ import pytest
 
 from tests.conformance.plain import Plain
 from tests.conformance.plain_worker import PlainWorker
-from tests.conformance.processes import Official, Process, Server, official_python
+from tests.conformance.processes import Official, Process, Server
 
 HERE = Path(__file__).parent
 PROCESSES = pytest.StashKey[list[Process]]()
@@ -103,9 +103,6 @@ def official(name: str, tmp_path: Path, processes: list[Process]) -> Iterator[St
 
 def start_officials(prefix: str, folder: Path, processes: list[Process]) -> Iterator[StartOfficial]:
     """Yield a function that starts official workers, and stop them all at the end."""
-    python = official_python()
-    if not python.exists():
-        pytest.fail(f"the official SDK's environment is missing ({python}); `make setup` builds it")
     with ExitStack() as stack:
 
         def start(plain: Plain, worker_id: str = "", **options: Any) -> Official:

@@ -22,7 +22,9 @@ OFFICIAL = HERE / "official"
 def official_python() -> Path:
     """Return the interpreter of the environment that holds the official SDK."""
     named = os.environ.get("IRONFLOW_CONFORMANCE_PYTHON")
-    return Path(named) if named else ROOT / ".venv-conformance" / "bin" / "python"
+    python = Path(named) if named else ROOT / ".venv-conformance" / "bin" / "python"
+    assert python.exists(), f"the official SDK's environment is missing ({python}): run `make setup`"
+    return python
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

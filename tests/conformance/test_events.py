@@ -182,3 +182,24 @@ def test_sync_on_runs_that_have_ended(plain: Plain, worker: PlainWorker, name: s
     worker.done(worker.take(run_id), "completed", output=None)
     (result,) = sync(plain, f"{name}.go", idempotencyKey=f"{name}-k")["results"]
     assert (result["runId"], result["status"]) == (run_id, "RUN_STATUS_COMPLETED")
+
+
+def test_sync_stops_at_the_clients_deadline(plain: Plain, worker: PlainWorker, name: str) -> None:
+    """rpc.md section 1: a server stops at `Connect-Timeout-Ms` and says `deadline_exceeded`."""
+    message = {"event": f"{name}.go", "timeoutMs": 20_000, "idempotencyKey": f"{name}-k"}
+    answer = plain.post("TriggerSync", message, headers={"Connect-Timeout-Ms": "50"})
+    assert answer.fault == (504, "deadline_exceeded")
+    for odd in ("soon", "-1", "1" * 11):
+        assert plain.post("Health", {}, headers={"Connect-Timeout-Ms": odd}).fault[0] == 400
+    (run_id,) = plain.call("Emit", message)["runIds"]
+    assert plain.run(run_id)["status"] == "RUN_STATUS_WAITING_FOR_CAPACITY", "the run goes on"
+
+
+def test_a_client_that_leaves_changes_nothing(plain: Plain, worker: PlainWorker, name: str) -> None:
+    message = {"event": f"{name}.go", "timeoutMs": 20_000, "idempotencyKey": f"{name}-k"}
+    with pytest.raises(TimeoutError):
+        plain.post("TriggerSync", message, timeout=0.2)
+    job = worker.take()
+    worker.done(job, "completed", output=1)
+    assert plain.call("Emit", message)["runIds"] == [job.run_id]
+    assert plain.run(job.run_id)["status"] == "RUN_STATUS_COMPLETED"

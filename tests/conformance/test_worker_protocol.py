@@ -82,6 +82,17 @@ def test_a_function_named_twice_counts_once(plain: Plain, name: str) -> None:
     assert [job.run_id for job in worker.jobs(available=5)] == [run_id]
 
 
+def test_the_last_registration_says_which_functions(plain: Plain, name: str) -> None:
+    other = f"{name}-b"
+    register(plain, name)
+    register(plain, other)
+    worker = PlainWorker(plain, f"{name}-w", (name, other)).register()
+    PlainWorker(plain, worker.id, (other,)).register()
+    plain.start(f"{name}.go", {})
+    wanted = plain.start(f"{other}.go", {})
+    assert [job.run_id for job in worker.jobs(available=5)] == [wanted]
+
+
 def test_heartbeats_about_jobs_of_others_are_harmless(plain: Plain, worker: PlainWorker, name: str) -> None:
     run_id = plain.start(f"{name}.go", {})
     job = worker.take(run_id)
@@ -301,6 +312,7 @@ def test_cancel_fences_the_worker(plain: Plain, worker: PlainWorker, name: str) 
     assert row["endedAt"]
     assert is_stale(worker.update(job, "progress", job.step("b", 2)))
     assert is_stale(worker.update(job, "completed", output=1))
+    assert is_stale(worker.update(job, "completed", output=1, lease_token=""))
     assert plain.run(run_id) == row
     assert names(plain.steps(run_id)) == ["a"]
 

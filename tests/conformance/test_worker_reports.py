@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -235,3 +236,33 @@ def test_reports_that_are_wrong_change_nothing(
     assert answer.fault == (400, "invalid_argument")
     assert (plain.run(run_id), plain.steps(run_id)) == (before, [])
     worker.done(job, "completed", output=1)
+
+
+# ---- the function's timeout (rulings.md 18)
+
+
+def test_a_function_that_runs_too_long_fails(plain: Plain, name: str) -> None:
+    worker = register(plain, name, timeoutMs=200)
+    run_id = plain.start(f"{name}.go", {})
+    job = worker.take(run_id)
+    worker.done(job, "progress", job.step("a", 1))
+    run = plain.ended(run_id)
+    assert run["status"] == "RUN_STATUS_FAILED"
+    assert run["error"]["code"] == "TIMEOUT"
+    assert is_stale(worker.update(job, "completed", output=1))
+    assert names(plain.steps(run_id)) == ["a"]
+
+
+def test_only_executing_time_counts(plain: Plain, name: str) -> None:
+    """Queued and asleep, the run gets older than its timeout."""
+    worker = register(plain, name, timeoutMs=1500)
+    run_id = plain.start(f"{name}.go", {})
+    assert worker.jobs(wait=1)[0].run_id == run_id
+    created = instant(plain.run(run_id)["createdAt"])
+    worker.register()
+    due = created // 1_000_000 + 1900
+    worker.sleep(worker.take(run_id), datetime.fromtimestamp(due / 1000, UTC).isoformat())
+    job = worker.take(run_id)
+    assert instant(plain.run(run_id)["updatedAt"]) - created > 1_500_000_000
+    worker.done(job, "completed", output=1)
+    assert status(plain, run_id) == "completed"

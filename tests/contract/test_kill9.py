@@ -1,4 +1,4 @@
-"""The real server, killed at random moments under load: what it had acknowledged is there, and nothing is half there."""
+"""The real server, killed at random moments under load: what it acknowledged is there, and nothing is half there."""
 
 from __future__ import annotations
 
@@ -262,8 +262,8 @@ class TestEnding:
             answers = {name: one.answer() for name, one in held.items()}
         assert answers["poll"] == (204, b"")
         assert answers["lease"] == (200, b'{"type":"held"}\n')
-        status, body = answers["sync"]
-        results = json.loads(body)["results"]
+        status, told = answers["sync"]
+        results = json.loads(told)["results"]
         assert (status, [result["waitTimedOut"] for result in results]) == (200, [True, True])
         assert json.loads(answers["wait"][1]) == {"ended": [], "unknown": []}
         assert "Cancel" not in server.story()

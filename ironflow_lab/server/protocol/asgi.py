@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -121,5 +122,10 @@ class App:
     def _check_host(self, exchange: Exchange) -> None:
         # A page on another site can make a browser resolve its own name to this machine.
         host = exchange.headers.get("host", "localhost")
-        if not discovery.is_loopback("//" + host) or urlsplit("//" + host).username is not None:
+        if not _is_here(host):
             raise PermissionDeniedError(f"this server answers only to localhost and loopback addresses, not {host!r}")
+
+
+@lru_cache(maxsize=64)
+def _is_here(host: str) -> bool:
+    return discovery.is_loopback("//" + host) and urlsplit("//" + host).username is None

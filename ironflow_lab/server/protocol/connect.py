@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
 
-from ironflow_lab.errors import InvalidArgumentError, UnimplementedError
+from ironflow_lab.errors import DeadlineExceededError, InvalidArgumentError, UnimplementedError
 from ironflow_lab.models import events, functions, runs
 from ironflow_lab.server.engine.commands import CancelRun, EmitEvent, RegisterFunction
 from ironflow_lab.server.engine.ports import Desk, Reads
@@ -52,7 +53,9 @@ class Connect:
         exchange.require_json()
         kind, handler = found
         message = read(await exchange.body(), kind)
-        answer = await handler(exchange, message)
+        patience = _patience(exchange)
+        working = handler(exchange, message)
+        answer = await (working if patience is None else _within(patience, working))
         await exchange.answer(200, codec.encode(answer))
 
     async def _register(self, exchange: Exchange, message: functions.RegisterFunctionRequest) -> Any:
@@ -103,6 +106,26 @@ class Connect:
 
     async def _health(self, exchange: Exchange, message: dict[str, Any]) -> Any:
         return {"status": "healthy"}
+
+
+def _patience(exchange: Exchange) -> float | None:
+    """Return the seconds the caller waits for the answer (rpc.md section 1, deadline); None for no limit."""
+    text = exchange.headers.get("connect-timeout-ms")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise InvalidArgumentError(f"Connect-Timeout-Ms is up to ten digits, not {text!r}")
+    return int(text) / 1000
+
+
+async def _within(seconds: float, working: Awaitable[Any]) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            return await working
+    except TimeoutError:
+        raise DeadlineExceededError(
+            f"not done within the {seconds:g} s that Connect-Timeout-Ms allows; what the call began goes on"
+        ) from None
 
 
 def _event(env: str, message: events.TriggerRequest | events.TriggerSyncRequest) -> EmitEvent:

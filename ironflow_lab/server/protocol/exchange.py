@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -37,7 +38,7 @@ class Exchange:
         }
         self._query: bytes = scope.get("query_string", b"")
 
-    @property
+    @cached_property
     def query(self) -> dict[str, str]:
         """The query parameters; of a repeated one the last."""
         return dict(parse_qsl(self._query.decode("latin-1")))

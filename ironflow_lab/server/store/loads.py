@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -27,8 +28,11 @@ from ironflow_lab.server.store import queries
 from ironflow_lab.wire import codec
 
 _SQL = queries.load("loads")
-_policies = msgspec.json.Decoder(RetryPolicy)
-_names = msgspec.json.Decoder(tuple[str, ...])
+
+# Every emit reads every function: the same few texts, decoded over and over again without these.
+_definition = lru_cache(maxsize=1_024)(partial(codec.decode, kind=RegisterFunctionRequest))
+_policy = lru_cache(maxsize=1_024)(msgspec.json.Decoder(RetryPolicy).decode)
+_names = lru_cache(maxsize=1_024)(msgspec.json.Decoder(tuple[str, ...]).decode)
 
 
 def load(db: sqlite3.Connection, command: commands.Command, now: int) -> Any:
@@ -42,7 +46,7 @@ def function_of(row: Any) -> FunctionState:
         id=row[0],
         version=row[1],
         status=row[2],
-        definition=codec.decode(row[3], RegisterFunctionRequest),
+        definition=_definition(row[3]),
         created_at=row[4],
         updated_at=row[5],
     )
@@ -70,7 +74,7 @@ def _run(db: sqlite3.Connection, run_id: str) -> RunState | None:
 
 def _worker(db: sqlite3.Connection, env: str, worker_id: str) -> WorkerState | None:
     row = db.execute(_SQL["worker"], {"env": env, "id": worker_id}).fetchone()
-    return None if row is None else WorkerState(id=row[0], function_ids=_names.decode(row[1]), instance_id=row[2])
+    return None if row is None else WorkerState(id=row[0], function_ids=_names(row[1]), instance_id=row[2])
 
 
 def _worker_only(db: sqlite3.Connection, command: commands.Heartbeat | commands.Hold, now: int) -> WorkerRuns:
@@ -143,7 +147,7 @@ def _run_of(row: tuple[Any, ...]) -> RunState:
         event_id=row[3],
         status=row[4],
         attempt=row[5],
-        policy=_policies.decode(row[6]),
+        policy=_policy(row[6]),
         timeout_ms=row[7],
         executed_ns=row[8],
         execution_seq=row[9],

@@ -11,13 +11,11 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ironflow.worker import NonRetryableError, RetryAfterError, Worker, function
-
-Handler = Callable[[Any], Awaitable[Any]]
 
 
 class Bench:
@@ -61,130 +59,125 @@ class Bench:
             await asyncio.sleep(0.01)
 
 
-def handlers(bench: Bench) -> dict[str, tuple[Handler, dict[str, Any]]]:
-    """Return every function of the scenarios with its options."""
-    quick = {"initial_delay": 0.02, "backoff_factor": 1.0}
+class Handlers:
+    """The functions of the scenarios, by the names of their methods."""
 
-    async def plain(ctx: Any) -> Any:
-        bench.note(ctx, "@start", [ctx.event.name, ctx.event.data, ctx.run.max_attempts])
-        checked = await ctx.step.run("validate", bench.body(ctx, "validate", {"ok": True}))
-        total = await ctx.step.run("charge", bench.body(ctx, "charge", 42))
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    async def plain(self, ctx: Any) -> Any:
+        self.bench.note(ctx, "@start", [ctx.event.name, ctx.event.data, ctx.run.max_attempts])
+        checked = await ctx.step.run("validate", self.bench.body(ctx, "validate", {"ok": True}))
+        total = await ctx.step.run("charge", self.bench.body(ctx, "charge", 42))
         return {"checked": checked, "total": total, "attempt": ctx.run.attempt}
 
-    async def flaky(ctx: Any) -> Any:
-        await ctx.step.run("reserve", bench.body(ctx, "reserve", [1, 2]))
+    async def flaky(self, ctx: Any) -> Any:
+        await ctx.step.run("reserve", self.bench.body(ctx, "reserve", [1, 2]))
 
         async def charge() -> str:
-            bench.note(ctx, "charge")
+            self.bench.note(ctx, "charge")
             if ctx.run.attempt <= ctx.event.data["failures"]:
                 raise RuntimeError(f"the bank is busy on attempt {ctx.run.attempt}")
             return "paid"
 
         paid = await ctx.step.run("charge", charge)
-        await ctx.step.run("receipt", bench.body(ctx, "receipt", None))
+        await ctx.step.run("receipt", self.bench.body(ctx, "receipt", None))
         return [paid, ctx.run.attempt]
 
-    async def hopeless(ctx: Any) -> Any:
-        await ctx.step.run("reserve", bench.body(ctx, "reserve", 1))
+    async def hopeless(self, ctx: Any) -> Any:
+        await ctx.step.run("reserve", self.bench.body(ctx, "reserve", 1))
 
         def stolen() -> None:
-            bench.note(ctx, "charge")
+            self.bench.note(ctx, "charge")
             raise NonRetryableError("the card is stolen", code="CARD_STOLEN")
 
         await ctx.step.run("charge", stolen)
 
-    async def later(ctx: Any) -> Any:
-        await ctx.step.run("reserve", bench.body(ctx, "reserve", 1))
-        bench.note(ctx, "@attempt")
+    async def later(self, ctx: Any) -> Any:
+        await ctx.step.run("reserve", self.bench.body(ctx, "reserve", 1))
+        self.bench.note(ctx, "@attempt")
         if ctx.run.attempt == 1:
             raise RetryAfterError("come back", retry_after=ctx.event.data["seconds"])
         return ctx.run.attempt
 
-    async def nap(ctx: Any) -> Any:
-        before = await ctx.step.run("before", bench.body(ctx, "before", {"n": 1}))
+    async def nap(self, ctx: Any) -> Any:
+        before = await ctx.step.run("before", self.bench.body(ctx, "before", {"n": 1}))
         await ctx.step.sleep("nap", ctx.event.data["seconds"])
-        after = await ctx.step.run("after", bench.body(ctx, "after", {"n": 2}))
+        after = await ctx.step.run("after", self.bench.body(ctx, "after", {"n": 2}))
         return [before, after, ctx.run.attempt]
 
-    async def shape(ctx: Any) -> Any:
-        return await ctx.step.run("same", bench.body(ctx, "same", ctx.event.data))
+    async def shape(self, ctx: Any) -> Any:
+        return await ctx.step.run("same", self.bench.body(ctx, "same", ctx.event.data))
 
-    async def odd(ctx: Any) -> Any:
-        bench.note(ctx, "@start")
+    async def odd(self, ctx: Any) -> Any:
+        self.bench.note(ctx, "@start")
         return object()
 
-    async def names(ctx: Any) -> Any:
+    async def names(self, ctx: Any) -> Any:
         for turn in range(3):
-            await ctx.step.run("a", bench.body(ctx, f"a:{turn}", turn))
-        await ctx.step.run("b:c", bench.body(ctx, "b:c"))
-        await ctx.step.run("größe", bench.body(ctx, "größe"))
+            await ctx.step.run("a", self.bench.body(ctx, f"a:{turn}", turn))
+        await ctx.step.run("b:c", self.bench.body(ctx, "b:c"))
+        await ctx.step.run("größe", self.bench.body(ctx, "größe"))
 
         async def branch(step: Any) -> Any:
-            return await step.run("x", bench.body(ctx, "x"))
+            return await step.run("x", self.bench.body(ctx, "x"))
 
         await ctx.step.parallel("fetch", [branch, branch])
 
-    async def many(ctx: Any) -> Any:
-        first = await ctx.step.run("first", bench.body(ctx, "first", ctx.event.data["n"]))
-        second = await ctx.step.run("second", bench.body(ctx, "second", first * 10))
+    async def many(self, ctx: Any) -> Any:
+        first = await ctx.step.run("first", self.bench.body(ctx, "first", ctx.event.data["n"]))
+        second = await ctx.step.run("second", self.bench.body(ctx, "second", first * 10))
         return {"n": first, "ten": second}
 
-    async def long(ctx: Any) -> Any:
+    async def long(self, ctx: Any) -> Any:
         for turn in range(ctx.event.data["steps"]):
-            await ctx.step.run("s", bench.body(ctx, f"s:{turn}", turn))
+            await ctx.step.run("s", self.bench.body(ctx, f"s:{turn}", turn))
 
-    async def hold(ctx: Any) -> Any:
-        await ctx.step.run("before", bench.body(ctx, "before", 1))
+    async def hold(self, ctx: Any) -> Any:
+        await ctx.step.run("before", self.bench.body(ctx, "before", 1))
 
         async def held() -> int:
-            bench.note(ctx, "held")
-            await bench.gate(ctx.event.data["gate"])
+            self.bench.note(ctx, "held")
+            await self.bench.gate(ctx.event.data["gate"])
             return 2
 
         await ctx.step.run("held", held)
-        await ctx.step.run("after", bench.body(ctx, "after", 3))
+        await ctx.step.run("after", self.bench.body(ctx, "after", 3))
         return "done"
 
-    async def ticks(ctx: Any) -> Any:
+    async def ticks(self, ctx: Any) -> Any:
         try:
             turn = 0
-            while not bench.is_open(ctx.event.data["gate"]):
-                await ctx.step.run("tick", bench.body(ctx, f"tick:{turn}", turn))
+            while not self.bench.is_open(ctx.event.data["gate"]):
+                await ctx.step.run("tick", self.bench.body(ctx, f"tick:{turn}", turn))
                 turn += 1
                 await asyncio.sleep(0.02)
         except asyncio.CancelledError:
-            bench.note(ctx, "@cancelled")
+            self.bench.note(ctx, "@cancelled")
             raise
 
-    return {
-        "plain": (plain, {}),
-        "flaky": (flaky, {"retry": {**quick, "max_attempts": 3, "on_exhausted": "fail"}}),
-        "flaky-pause": (flaky, {"retry": {**quick, "max_attempts": 2}}),
-        "hopeless": (hopeless, {"retry": quick}),
-        "later": (later, {"retry": {"initial_delay": 3600, "max_delay": 7200}}),
-        "later-capped": (later, {"retry": {"initial_delay": 0.02, "max_delay": 0.05}}),
-        "nap": (nap, {}),
-        "shape": (shape, {}),
-        "odd": (odd, {"retry": quick}),
-        "names": (names, {}),
-        "many": (many, {}),
-        "long": (long, {}),
-        "hold": (hold, {}),
-        "ticks": (ticks, {}),
-    }
+
+QUICK = {"initial_delay": 0.02, "backoff_factor": 1.0}
+# What is not the plain function of a method's own name: the method and the options.
+OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "flaky": ("flaky", {"retry": {**QUICK, "max_attempts": 3, "on_exhausted": "fail"}}),
+    "flaky-pause": ("flaky", {"retry": {**QUICK, "max_attempts": 2}}),
+    "hopeless": ("hopeless", {"retry": QUICK}),
+    "later": ("later", {"retry": {"initial_delay": 3600, "max_delay": 7200}}),
+    "later-capped": ("later", {"retry": {"initial_delay": 0.02, "max_delay": 0.05}}),
+    "odd": ("odd", {"retry": QUICK}),
+}
+NAMES = ("plain", "nap", "shape", "names", "many", "long", "hold", "ticks", *OPTIONS)
 
 
 def build(bench: Bench, wanted: list[str]) -> list[Any]:
     """Return the functions to serve: the wanted ones, or all."""
-    return [
-        function(
-            id=f"{bench.prefix}-{name}",
-            triggers=[{"event": f"{bench.prefix}.{name}"}],
-            **options,
-        )(handler)
-        for name, (handler, options) in handlers(bench).items()
-        if not wanted or name in wanted
-    ]
+    handlers, built = Handlers(bench), []
+    for name in wanted or NAMES:
+        method, options = OPTIONS.get(name, (name, {}))
+        define = function(id=f"{bench.prefix}-{name}", triggers=[{"event": f"{bench.prefix}.{name}"}], **options)
+        built.append(define(getattr(handlers, method)))
+    return built
 
 
 def main() -> None:

@@ -188,8 +188,7 @@ def test_a_busy_thread_does_not_hold_up_the_end_of_the_process() -> None:
     program = (
         "import time, threading\n"
         "from ironflow_lab.runtime.threads import DaemonPool, LoopThread\n"
-        "async def block():\n    time.sleep(600)\n"
-        "thread = LoopThread('x'); thread.submit(block)\n"
+        "LoopThread('x').loop.call_soon_threadsafe(time.sleep, 600)\n"
         "DaemonPool('y').submit(lambda: time.sleep(600), lambda *_: None)\n"
         "print('end')\n"
     )

@@ -231,6 +231,19 @@ async def test_a_refused_key_stops_the_worker(rig: Rig, call: str, error: ApiErr
     assert len(rig.server.calls) == calls, "nothing is sent any more"
 
 
+async def test_a_bug_that_ends_the_worker_is_shown_as_its_state(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    await rig.add(quick)
+
+    async def broken_claim(*_: Any) -> Any:
+        raise RuntimeError("client closed")
+
+    rig.server.claim = broken_claim  # type: ignore[method-assign]  # what no server does
+    await rig.run("quick")
+    assert rig.worker.snapshot().state == "failed"
+    assert rig.worker.snapshot().last_error == "RuntimeError: client closed"
+    assert "client closed" in caplog.text
+
+
 # ---- forgotten by the server
 
 
