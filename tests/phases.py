@@ -67,7 +67,7 @@ PHASES = (
     tested("conformance", 90),
     Phase(
         name="notebooks",
-        commands=((PYTHON, "tests/notebooks/run.py"),),
+        commands=((PYTHON, "tests/notebooks/run.py"), (*PYTEST, "tests/notebooks")),
         folder="notebooks",
         seconds=150,
     ),

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ironflow_lab.wire.message import Request
-
-# From so many calls in flight on, the fast transport is worth the loading: at 32, httpx's own takes
-# ten times the CPU of it.
-_MANY = 4
+    from ironflow_lab.client._fast import FastPool
 
 sleep = time.sleep
 
@@ -47,17 +43,12 @@ def async_unpacked(answer: httpx.Response) -> AsyncIterable[bytes]:
 class Pool:
     """The connections of a blocking client: usable in any thread, inside a running loop or not."""
 
-    failures = _seam.FAILURES
-
     def __init__(self, endpoint: _seam.Endpoint) -> None:
         self._transport = endpoint.open_sync()
 
-    def take(self, request: Request) -> httpx.BaseTransport:
+    def take(self) -> httpx.BaseTransport:
         """Return the transport for a call."""
         return self._transport
-
-    def give(self) -> None:
-        """End what `take` began."""
 
     def close(self) -> None:
         """Close every connection."""
@@ -67,30 +58,26 @@ class Pool:
 class AsyncPool:
     """The connections of an async client, which belong to the event loop of its first call.
 
-    It changes to the fast transport, for good, at the first call that says it is frequent or when
-    several calls are in flight.
+    Calls take fast connections; streams, and everything through a proxy, httpx's transport.
     """
 
     def __init__(self, endpoint: _seam.Endpoint) -> None:
-        self.failures = _seam.FAILURES
         self._endpoint = endpoint
-        self._transport = endpoint.open_async()
-        self._fast: httpx.AsyncBaseTransport | None = None
+        self._fast = endpoint.open_fast()
+        self._transport: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._in_flight = 0
 
-    def take(self, request: Request) -> httpx.AsyncBaseTransport:
-        """Return the transport for a call; raises `FailedPreconditionError` in another loop."""
+    def fast(self) -> FastPool | None:
+        """Return the fast connections, if there are any; raises `FailedPreconditionError` in another loop."""
         self._enter()
-        self._in_flight += 1
-        if self._fast is None and (request.frequent or self._in_flight > _MANY):
-            self._fast = self._endpoint.open_fast()
-            self.failures += _seam.fast_failures()
-        return self._fast or self._transport
+        return self._fast
 
-    def give(self) -> None:
-        """End what `take` began."""
-        self._in_flight -= 1
+    def take(self) -> httpx.AsyncBaseTransport:
+        """Return httpx's transport; raises `FailedPreconditionError` in another loop."""
+        self._enter()
+        if self._transport is None:
+            self._transport = self._endpoint.open_async()
+        return self._transport
 
     async def aclose(self) -> None:
         """Close every connection; those of a loop that is closed went with it."""
@@ -98,9 +85,10 @@ class AsyncPool:
             if self._loop.is_closed():
                 return
             self._enter()
-        await self._transport.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
         if self._fast is not None:
-            await self._fast.aclose()
+            self._fast.close()
 
     def _enter(self) -> None:
         import asyncio

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -27,7 +28,7 @@ from ironflow_lab.wire.discovery import is_loopback
 from ironflow_lab.wire.message import Request
 
 if TYPE_CHECKING:
-    import aiohttp
+    from ironflow_lab.client._fast import FastPool
 
 LARGEST_ANSWER = 32 * 1024 * 1024
 _CONNECTIONS = 100
@@ -35,7 +36,6 @@ _CONNECTIONS = 100
 _IDLE = 4.0
 _CONNECT = 10.0
 _SLACK = 5.0
-_LARGE = 1024 * 1024
 FAILURES: tuple[type[Exception], ...] = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -59,17 +59,18 @@ class Endpoint:
         self._local = is_loopback(settings.server_url)
         self._url = lru_cache(maxsize=512)(self._locate)
         self._head = lru_cache(maxsize=16)(self._write_head)
+        self._head_text = lru_cache(maxsize=16)(self._write_head_text)
+        self._prefix = httpx.URL(settings.server_url).path.rstrip("/")
 
     def message(self, request: Request) -> httpx.Request:
         """Return the request as httpx sends it, with its timeouts."""
-        url, headers = self._url(request.path, request.query), self._head(request.headers)
-        timeouts = {"timeout": self._limits(request)}
-        body = request.body
-        if body is not None and len(body) > _LARGE:
-            # aiohttp warns of a large body given as bytes, as it would be sent in one piece.
-            whole = httpx.Headers([*headers.multi_items(), ("content-length", str(len(body)))])
-            return httpx.Request(request.method, url, headers=whole, stream=httpx.ByteStream(body), extensions=timeouts)
-        return httpx.Request(request.method, url, headers=headers, content=body, extensions=timeouts)
+        return httpx.Request(
+            request.method,
+            self._url(request.path, request.query),
+            headers=self._head(request.headers),
+            content=request.body,
+            extensions={"timeout": self._limits(request)},
+        )
 
     def stream_message(self, request: Request) -> httpx.Request:
         """Return the request for an answer that stays open: it may be silent for any time."""
@@ -116,12 +117,34 @@ class Endpoint:
         """Return httpx's own blocking transport, safe in many threads."""
         return httpx.HTTPTransport(verify=self._tls(), trust_env=False, limits=_limits(), proxy=self._proxy())
 
-    def open_fast(self) -> httpx.AsyncBaseTransport:
-        """Return the transport for calls that come many times a second; loads aiohttp."""
-        import httpx_aiohttp
+    def open_fast(self) -> FastPool | None:
+        """Return fast connections, or None where a proxy stands between."""
+        from ironflow_lab.client._fast import FastPool
 
-        tls = self._tls()
-        return httpx_aiohttp.AiohttpTransport(verify=tls, proxy=self._proxy(), client=partial(_fast_session, tls))
+        url = httpx.URL(self._settings.server_url)
+        if self._proxy() is not None:
+            return None
+        return FastPool(
+            url.host,
+            url.port or (443 if url.scheme == "https" else 80),
+            tls=self._tls() if url.scheme == "https" else None,
+            limit=_CONNECTIONS,
+            idle=_IDLE,
+            largest=LARGEST_ANSWER,
+        )
+
+    def text(self, request: Request) -> bytes:
+        """Return the request as it goes over a connection."""
+        body = request.body or b""
+        length = b"content-length: %d\r\n" % len(body) if request.body is not None else b""
+        query = "?" + urlencode(request.query) if request.query else ""
+        line = f"{request.method} {self._prefix}{request.path}{query} HTTP/1.1\r\n"
+        return b"".join((line.encode("ascii"), self._head_text(request.headers), length, b"\r\n", body))
+
+    def patience(self, request: Request) -> dict[str, float]:
+        """Return the seconds for a connection and for the answer."""
+        limits = self._limits(request)
+        return {"connect": limits["connect"], "read": limits["read"]}
 
     def _locate(self, path: str, query: tuple[tuple[str, str], ...]) -> httpx.URL:
         url = self._settings.server_url + path
@@ -145,7 +168,13 @@ class Endpoint:
             head.append(("authorization", "Bearer " + settings.api_key))
         return httpx.Headers(head)
 
-    def _limits(self, request: Request) -> dict[str, float | None]:
+    def _write_head_text(self, extra: tuple[tuple[str, str], ...]) -> bytes:
+        head = self._write_head(extra)
+        # Answers come as they are: unpacking costs more than a few bytes less are worth to frequent calls.
+        head["accept-encoding"] = "identity"
+        return b"".join(name + b": " + value + b"\r\n" for name, value in head.raw)
+
+    def _limits(self, request: Request) -> dict[str, float]:
         read = request.wait + _SLACK if request.wait else self._timeout
         connect = min(self._timeout, _CONNECT)
         return {"connect": connect, "read": read, "write": self._timeout, "pool": self._timeout}
@@ -176,31 +205,6 @@ class Endpoint:
 def head(answer: httpx.Response) -> dict[str, str]:
     """Return an answer's headers, names in lower case."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers.raw}
-
-
-def fast_failures() -> tuple[type[Exception], ...]:
-    """Return what the fast transport raises besides httpx's errors."""
-    import aiohttp
-
-    return (aiohttp.ClientError,)
-
-
-def _fast_session(tls: ssl.SSLContext) -> aiohttp.ClientSession:
-    import aiohttp
-
-    async def once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        # aiohttp repeats GET and PUT by itself on these two errors of a kept connection. Whether a
-        # worker's report is sent again is for the worker to decide.
-        try:
-            return await handler(request)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise aiohttp.ClientConnectionError(str(error)) from error
-
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE, ssl=tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(once,),
-    )
 
 
 @cache

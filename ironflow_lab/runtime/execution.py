@@ -11,9 +11,9 @@ from ironflow_lab.runtime import faults, payloads
 from ironflow_lab.runtime.context import Context
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.plainstep import PlainStep
+from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.step import Step
-from ironflow_lab.runtime.threads import DaemonPool
 
 
 async def run_async(segment: Segment, *, pool: DaemonPool, clock: Clock) -> None:

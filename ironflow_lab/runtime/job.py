@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -112,13 +112,9 @@ class Job:
     async def _ack(self) -> bool:
         given = self.assignment
         fence = Fence(run_id=given.run_id, execution_seq=given.execution_seq, lease_token=given.lease_token)
-        try:
-            await self._shared.calls.ack(self._shared.worker_id, given.job_id, fence)
-        except ApiError as error:
-            if fatal(error):
-                raise
-            return accepted(error)
-        return True
+        acked = await self._persist(lambda: self._shared.calls.ack(self._shared.worker_id, given.job_id, fence))
+        self._failures = self._refusals = 0
+        return acked is None
 
     async def _ended(self) -> bool:
         """Wait for news, and return whether it includes the outcome."""
@@ -192,17 +188,21 @@ class Job:
                 return End.STALE
             if self._given_up():
                 return End.LOST
-        return await self._deliver(self._final())
+        message = self._final()
+        return await self._persist(lambda: self._send(message)) or End.REPORTED
 
-    async def _deliver(self, message: JobUpdate) -> End:
+    async def _persist(self, send: Callable[[], Awaitable[None]]) -> End | None:
+        """Send until the server takes it (then return None), refuses it, or has failed too often."""
         while True:
             try:
-                await self._send(message)
+                await send()
             except StaleExecutionError:
                 return End.STALE
             except ApiError as error:
                 if fatal(error):
                     raise
+                if accepted(error):
+                    return None
                 self._shared.on_error(error)
                 if not passing(error):
                     return End.REFUSED
@@ -210,7 +210,7 @@ class Job:
                     return End.LOST
                 await self._retreat(error, self._shared.rules.report)
             else:
-                return End.REPORTED
+                return None
 
     def _given_up(self) -> bool:
         # An unreachable server has not refused: nothing else can happen to the run until it is back,

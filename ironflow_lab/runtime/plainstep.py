@@ -17,9 +17,9 @@ from ironflow_lab.runtime import waits
 from ironflow_lab.runtime.attempt import FAILURES, Attempt, refuse_nesting, timed_out
 from ironflow_lab.runtime.function import is_async
 from ironflow_lab.runtime.outcome import Yielded
+from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.signals import Abandoned, Suspended, penalty
-from ironflow_lab.runtime.threads import DaemonPool
 from ironflow_lab.wire.duration import Duration
 
 T = TypeVar("T")

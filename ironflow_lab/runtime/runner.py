@@ -12,10 +12,12 @@ from ironflow_lab.clock import Clock
 from ironflow_lab.models.workers import Assignment, JobFault
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.mailbox import Mailbox
 from ironflow_lab.runtime.outcome import Failed
 from ironflow_lab.runtime.output import OutputSink, RunLogs, SegmentOutput
+from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.threads import DaemonPool, LoopThread, Mailbox
+from ironflow_lab.runtime.threads import LoopThread
 
 log = logging.getLogger("ironflow_lab.runtime")
 

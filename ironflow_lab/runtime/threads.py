@@ -1,6 +1,6 @@
-"""The threads work happens in, event loops and plain ones.
+"""Event loops in threads of their own.
 
-All are daemons, so that nothing they do can hold up the end of a process.
+They are daemons, so that nothing they do can hold up the end of a process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import cache
@@ -162,140 +161,6 @@ class _Work(Generic[T]):
             self.result.set_exception(error)
         else:
             self.result.set_result(task.result())
-
-
-class Mailbox(Generic[T]):
-    """One-way traffic into an event loop: however many items are put, one wake until it drains."""
-
-    def __init__(self, thread: LoopThread, receive: Callable[[T], None]) -> None:
-        self._thread = thread
-        self._receive = receive
-        self._items: deque[T] = deque()
-        self._woken = False
-        self._soon = False
-
-    def put(self, item: T) -> None:
-        """Hand over an item, from any thread."""
-        self._items.append(item)
-        self._wake()
-
-    def put_soon(self, item: T, here: asyncio.AbstractEventLoop) -> None:
-        """Hand over an item from the loop `here`, waking the receiver only when this turn of it ends.
-
-        What follows in the same turn, often all the rest of a run, then crosses with it.
-        """
-        self._items.append(item)
-        if not self._soon:
-            self._soon = True
-            here.call_soon(self._turn_ended)
-
-    def drain(self) -> None:
-        """Receive all that has come; in the receiving loop."""
-        # In this order: what is put from here on wakes again.
-        self._woken = False
-        while self._items:
-            self._receive(self._items.popleft())
-
-    def _turn_ended(self) -> None:
-        self._soon = False
-        self._wake()
-
-    def _wake(self) -> None:
-        if not self._woken and self._items:
-            self._woken = True
-            self._thread.loop.call_soon_threadsafe(self.drain)
-
-
-class Ticket(Generic[T]):
-    """A call given to a `DaemonPool`."""
-
-    def __init__(self, call: Callable[[], T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        self.call = call
-        self.done = done
-        self.disowned = False
-        self.running = False
-
-
-class DaemonPool:
-    """Daemon threads for calls that block: at most `limit` busy, idle ones used again.
-
-    The standard pool joins its threads when the interpreter ends; a step that hangs must not hold
-    up the end of a kernel.
-    """
-
-    def __init__(self, name: str, *, limit: int | None = None, idle: float = 30.0) -> None:
-        self._name = name
-        self._limit = limit
-        self._idle_seconds = idle
-        self._state = threading.Condition()
-        self._queue: deque[Ticket[Any]] = deque()
-        self._idle = 0
-        self._busy = 0
-        self._made = 0
-
-    @property
-    def busy(self) -> int:
-        """How many threads are in a call that somebody still waits for."""
-        return self._busy
-
-    def submit(self, call: Callable[[], T], done: Callable[[T | None, BaseException | None], None]) -> Ticket[T]:
-        """Run `call` in a thread and give its value or error to `done`, in that thread."""
-        ticket = Ticket(call, done)
-        with self._state:
-            self._queue.append(ticket)
-            self._staff()
-        return ticket
-
-    def disown(self, ticket: Ticket[Any]) -> None:
-        """Forget a call: skip it if it waits; let its thread end after it, uncounted, if it runs."""
-        with self._state:
-            ticket.disowned = True
-            if ticket.running:
-                self._busy -= 1
-                self._staff()
-
-    def _staff(self) -> None:
-        waiting = len(self._queue)
-        if self._idle:
-            self._state.notify(min(waiting, self._idle))
-        room = waiting if self._limit is None else self._limit - self._busy - self._idle
-        for _ in range(min(waiting - self._idle, room)):
-            self._idle += 1
-            self._made += 1
-            threading.Thread(target=self._serve, name=f"{self._name}-{self._made}", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            ticket = self._next()
-            if ticket is None:
-                return
-            value, failure = None, None
-            try:
-                value = ticket.call()
-            except BaseException as error:  # noqa: BLE001 - it is handed to `done`, whatever it is
-                failure = error
-            with self._state:
-                ticket.running = False
-                if ticket.disowned:
-                    return
-                self._busy -= 1
-                self._idle += 1
-            ticket.done(value, failure)
-            del ticket, value, failure
-
-    def _next(self) -> Ticket[Any] | None:
-        with self._state:
-            while True:
-                while self._queue:
-                    ticket = self._queue.popleft()
-                    if not ticket.disowned:
-                        self._idle -= 1
-                        self._busy += 1
-                        ticket.running = True
-                        return ticket
-                if not self._state.wait(self._idle_seconds) and not self._queue:
-                    self._idle -= 1
-                    return None
 
 
 def io_thread() -> LoopThread:

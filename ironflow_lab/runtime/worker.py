@@ -49,6 +49,7 @@ class WorkerLoop:
     ) -> None:
         self.state = "stopped"
         self.last_error = ""
+        self._away = False
         self._remote = remote
         self._worker_id = worker_id
         self._instance_id = instance_id
@@ -269,7 +270,7 @@ class WorkerLoop:
                 continue
             failures = self._forgotten = 0
             self._enter("running")
-            self._reach.up()
+            self._answered()
             if reply.jobs:
                 self._desk.take(reply.jobs[:free])
             elif not reply.held:
@@ -295,27 +296,34 @@ class WorkerLoop:
     async def _beat(self) -> None:
         while True:
             await self._pace.sleep(self._rules.heartbeat)
-            jobs = self._desk.beats()
-            message = HeartbeatRequest(worker_id=self._worker_id, active_jobs=len(jobs), jobs=jobs)
-            try:
-                await self._remote.workers.heartbeat(self._worker_id, message)
-            except ApiError as error:
-                if isinstance(error, NotFoundError) or fatal(error):
-                    raise
-                self._note(error)
-            else:
-                self._reach.up()
+            await self._beat_once()
+
+    async def _beat_once(self) -> None:
+        jobs = self._desk.beats()
+        message = HeartbeatRequest(worker_id=self._worker_id, active_jobs=len(jobs), jobs=jobs)
+        try:
+            await self._remote.workers.heartbeat(self._worker_id, message)
+        except ApiError as error:
+            if isinstance(error, NotFoundError) or fatal(error):
+                raise
+            self._note(error)
+        else:
+            self._answered()
 
     async def _hold(self) -> None:
         """Hold the leases by a connection where the server offers it; return at once elsewhere."""
         if not await self._offers_lease():
             return
-        failures = 0
+        failures, before = 0, False
         while True:
             try:
                 async for line in self._remote.workers.lease(self._worker_id, self._instance_id):
                     failures = 0
                     self._heed(line)
+                    if line.type == "held" and before:
+                        # The server was away: it may believe in jobs that never arrived here.
+                        await self._beat_once()
+                    before = True
                 error = None
             except ApiError as refusal:
                 if isinstance(refusal, NotFoundError | StaleExecutionError) or fatal(refusal):
@@ -343,7 +351,7 @@ class WorkerLoop:
     def _heed(self, line: LeaseLine) -> None:
         if line.type == "held":
             self._lease = "connection"
-            self._reach.up()
+            self._answered()
         elif line.type == "cancel":
             self._desk.cancel(line.run_id, line.job_id)
 
@@ -371,8 +379,15 @@ class WorkerLoop:
         if self._doom is not None and not self._doom.done():
             self._doom.set_exception(error)
 
+    def _answered(self) -> None:
+        """Note that the server is there, which is news only after it was not."""
+        if self._away:
+            self._away, self.last_error = False, ""
+        self._reach.up()
+
     def _note(self, error: ApiError) -> None:
         self.last_error = str(error)
+        self._away = unreachable(error)
         log.info("worker %s: %s", self._worker_id, error)
 
 

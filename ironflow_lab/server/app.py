@@ -67,10 +67,15 @@ async def serve(config: ServeConfig, *, stop: asyncio.Event | None = None) -> No
 
 
 def run(config: ServeConfig) -> None:
-    """Serve in this process until SIGTERM or SIGINT, on uvloop where it is installed."""
-    factory = None if find_spec("uvloop") is None else import_module("uvloop").new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    """Serve in this process until SIGTERM or SIGINT."""
+    with event_loop() as runner:
         runner.run(serve(config))
+
+
+def event_loop() -> asyncio.Runner:
+    """Return what runs the server: uvloop where it is installed."""
+    factory = None if find_spec("uvloop") is None else import_module("uvloop").new_event_loop
+    return asyncio.Runner(loop_factory=factory)
 
 
 def listen(host: str, port: int) -> socket.socket:

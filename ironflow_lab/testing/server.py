@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ironflow_lab.errors import ServerStartError
-from ironflow_lab.server.app import ServeConfig, serve
+from ironflow_lab.server.app import ServeConfig, event_loop, serve
 
 
 class LocalServer:
@@ -55,7 +55,8 @@ class LocalServer:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._serve())
+            with event_loop() as runner:
+                runner.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
             # For the thread that waits in __enter__, or comes to __exit__.
             self._failure = error

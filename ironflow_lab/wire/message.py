@@ -8,8 +8,8 @@ import msgspec
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to send.
 
-    `repeatable` says that sending it twice does no harm, `wait` how long, in seconds, the server may
-    hold the answer on purpose, and `frequent` that calls like it come many times a second.
+    `repeatable` says that sending it twice does no harm, and `wait` how long, in seconds, the server may
+    hold the answer on purpose.
     """
 
     method: str
@@ -19,7 +19,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
     repeatable: bool = False
     wait: float = 0.0
-    frequent: bool = False
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,6 @@ def poll(worker_id: str, *, available: int, wait: int) -> Request:
         path=_worker(worker_id, "/jobs"),
         query=tuple(query),
         wait=float(held),
-        frequent=True,
     )
 
 
@@ -89,7 +88,7 @@ def update(worker_id: str, job_id: str, message: JobUpdate) -> Request:
 def lease(worker_id: str, instance_id: str) -> Request:
     """Return the call whose open answer holds this worker's leases (embedded server only)."""
     path = LAB_LEASE.format(quote(worker_id, safe=""))
-    return Request(method="GET", path=path, query=(("instance", instance_id),), frequent=True)
+    return Request(method="GET", path=path, query=(("instance", instance_id),))
 
 
 def wait_for_runs(message: RunsWaitRequest) -> Request:
@@ -179,5 +178,4 @@ def _send(method: str, worker_id: str, rest: str, message: msgspec.Struct) -> Re
         path=_worker(worker_id, rest),
         body=codec.encode(message),
         headers=_JSON,
-        frequent=True,
     )

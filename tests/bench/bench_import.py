@@ -78,7 +78,7 @@ def against_server(body: str, folder: Path) -> float:
     places = ["--port", str(port), "--data-dir", str(folder / "data")]
     server = shape.spawn([sys.executable, "-m", "ironflow_lab.cli", "serve", *places], folder / "server.log")
     try:
-        shape.until(lambda: shape.listening(port), "the server")
+        shape.until(lambda: shape.listening(port), "the server", process=server)
         code = CLOCKED.format(body=body.format(url=f"http://127.0.0.1:{port}"))
         fresh(code, folder)
         return fresh(code, folder)

@@ -106,11 +106,11 @@ class Cluster:
 
     def until_serving(self) -> None:
         """Wait until the server answers."""
-        shape.until(lambda: shape.listening(self._port), "the server")
+        shape.until(lambda: shape.listening(self._port), "the server", process=self.server)
 
     def until_working(self) -> None:
         """Wait until the worker has registered its functions."""
-        shape.until((self._folder / "worker.ready").exists, "the worker")
+        shape.until((self._folder / "worker.ready").exists, "the worker", process=self.worker)
 
     def cpu(self) -> shape.Cpu:
         """Return a meter of the three processes."""

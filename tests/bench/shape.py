@@ -167,12 +167,20 @@ def free_port() -> int:
         return port
 
 
-def until(done: Callable[[], object], what: str, *, pause: float = 0.005) -> None:
-    """Wait until `done()` holds; raises `TimeoutError` after five minutes."""
+def until(
+    done: Callable[[], object],
+    what: str,
+    *,
+    pause: float = 0.005,
+    process: subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Wait until `done()` holds; raises `TimeoutError` after five minutes, or when `process` has ended."""
     end = time.monotonic() + PATIENCE
     while not done():
         if time.monotonic() > end:
             raise TimeoutError(f"waited {PATIENCE:.0f} s for {what}")
+        if process is not None and process.poll() is not None:
+            raise TimeoutError(f"{what}: its process has ended with {process.returncode}")
         time.sleep(pause)
 
 

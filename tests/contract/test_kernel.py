@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -46,11 +45,10 @@ class Notebook:
 
     def __init__(self, folder: Path) -> None:
         self.manager = KernelManager()
-        self.manager.kernel_cmd = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self.manager.start_kernel(
             cwd=str(folder), env={**_environment(), "JPY_SESSION_NAME": str(folder / "tour.ipynb")}
         )
-        self.client: BlockingKernelClient = self.manager.client()  # type: ignore[assignment]  # a blocking one
+        self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
         self.shown: defaultdict[str, str] = defaultdict(str)
@@ -261,7 +259,7 @@ def test_the_stop_button_ends_a_wait_and_never_the_worker(notebook: Notebook, wa
         "import asyncio, threading\n"
         "waiting, cancelled, release = threading.Event(), threading.Event(), threading.Event()\n"
         "async def forever():\n"
-        "    waiting.set()\n"
+        "    print('begun', flush=True)\n"
         "    try: await asyncio.Event().wait()\n"
         "    finally: cancelled.set()\n"
         "@function('held', on='held')\n"
@@ -269,12 +267,15 @@ def test_the_stop_button_ends_a_wait_and_never_the_worker(notebook: Notebook, wa
         "    waiting.set(); release.wait(); return 'end'\n"
         "worker.add(held)\n"
         "[held_run] = client.events.emit('held').run_ids\n"
-        "waiting.wait(); waiting.clear()\n"
+        "waiting.wait()\n"
         f"drains = {'drain' in wait}\n"
+        "def tell():\n"
+        "    while worker.status().state != 'draining': threading.Event().wait(0.01)\n"
+        "    print('begun', flush=True)\n"
+        "if drains: threading.Thread(target=tell, daemon=True).start()\n"
     )
-    cell = notebook.begin(f"print('begun', flush=True)\n{wait}")
+    cell = notebook.begin(wait)
     notebook.until(cell, "begun")
-    time.sleep(0.5)  # the wait itself has begun by then; an interrupt before it would pass all the same
     notebook.manager.interrupt_kernel()
     reply = notebook.reply(cell)
     assert reply["status"] == "error"

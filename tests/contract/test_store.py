@@ -189,19 +189,24 @@ class TestCommit:
         run_id = room.emit()
         assert [job.run_id for job in room.poll()] == [run_id]
 
-    def test_a_failed_timer_is_tried_again(self, room: Room, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize("timer", ["lapse", "delay"])
+    def test_a_timer_that_cannot_be_stored_is_tried_again_after_a_rest(self, room: Room, timer: str) -> None:
         run_id = room.emit()
         (job,) = room.poll()
+        if timer == "delay":
+            room.report(job, status="failed", error={"message": "m", "retry_after_ms": 1})
+        before = room.status(run_id)
         plant(
             room,
             "CREATE TRIGGER stuck BEFORE UPDATE ON runs WHEN NEW.status = 'waiting_for_capacity' "
             "BEGIN SELECT RAISE(ABORT, 'stuck'); END",
         )
         room.pass_time(LEASE / SECOND)
-        assert room.status(run_id) == "running"
+        assert room.status(run_id) == before
+        assert room.writer._patience() == 1, "it asks again without a pause"
         plant(room, "DROP TRIGGER stuck")
         room.settle()
-        assert room.status(run_id) == "running"
+        assert room.status(run_id) == before
         room.pass_time(1)
         assert room.status(run_id) == "waiting_for_capacity"
         with pytest.raises(StaleExecutionError):
@@ -354,14 +359,13 @@ class TestParkedClaims:
 
     def test_a_worker_that_may_do_more_gets_what_waits(self, room: Room) -> None:
         room.function("late", "later")
+        room.worker("v", "f", instance="one")
         run_id = room.emit("later")
-        parked = room.send(claim(), parks=True)
+        parked = room.send(claim("v"), parks=True)
         room.settle()
         assert not room.answered(parked)
-        room.worker("w", "f", "late", instance="one")
-        room.worker("w", "f", "late", instance="one")
-        assert room.answer(parked) == EMPTY
-        assert [job.run_id for job in room.poll()] == [run_id]
+        room.worker("v", "f", "late", instance="one")
+        assert [job.run_id for job in room.answer(parked).jobs] == [run_id]
 
     def test_an_unknown_workers_claim_is_refused_not_parked(self, room: Room) -> None:
         assert isinstance(room.answer(room.send(claim("stranger"), parks=True)), NotFoundError)

@@ -45,12 +45,16 @@ class Plant:
 
     def until(self, run_id: str, met: Callable[[Run], bool]) -> Run:
         """Return the run once the condition holds."""
-        for _ in range(PATIENCE * 100):
-            run = self.client.runs.get(run_id)
-            if met(run):
-                return run
+        looks = 0
+        while not met(run := self.client.runs.get(run_id)):
+            looks += 1
+            assert looks < PATIENCE * 100, f"still {run}; worker {self.worker.status()}"
             threading.Event().wait(0.01)
-        raise AssertionError(f"still {run}; worker {self.worker.status()}")
+        return run
+
+    def until_saved(self, run_id: str) -> None:
+        """Return once a step of the run is recorded."""
+        self.until(run_id, lambda run: bool(self.client.runs.steps(run.id)))
 
     def ended(self, run_id: str) -> Run:
         return self.until(run_id, lambda run: run.status in ("completed", "failed", "cancelled", "paused"))
@@ -205,10 +209,7 @@ def test_the_worker_survives_a_restart_of_the_server(tmp_path: Path) -> None:
         plant.add(long)
         run_id = plant.emit("long")
         assert started.wait(PATIENCE)
-        for _ in range(PATIENCE * 100):
-            if plant.client.runs.steps(run_id):
-                break
-            threading.Event().wait(0.01)
+        plant.until_saved(run_id)
     release.set()
     with LocalServer(tmp_path / "data", port=port):
         run = plant.ended(run_id)
@@ -238,10 +239,7 @@ def test_a_restarted_kernel_takes_its_runs_over(server: LocalServer, tmp_path: P
     first.add(make("first"))
     run_id = first.emit("long")
     assert started.wait(PATIENCE)
-    for _ in range(PATIENCE * 100):
-        if first.client.runs.steps(run_id):
-            break
-        threading.Event().wait(0.01)
+    first.until_saved(run_id)
     first.worker._identity.release()
     first.crash()
     second = Plant(server.url, tmp_path, "life.ipynb")

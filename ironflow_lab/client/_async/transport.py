@@ -9,6 +9,7 @@ import httpx
 
 from ironflow_lab.client import _seam
 from ironflow_lab.client._compat import AsyncPool, async_unpacked
+from ironflow_lab.client._fast import AnswerCut, FastPool
 from ironflow_lab.client.config import Settings
 from ironflow_lab.wire import problem
 from ironflow_lab.wire.message import Request, Response
@@ -41,17 +42,20 @@ class AsyncHttpTransport:
 
     async def send(self, request: Request) -> Response:
         """Return the response; raises `ApiError` when none arrived."""
-        transport = self._pool.take(request)
+        # async only: begin
+        fast = self._pool.fast()
+        if fast is not None:
+            return await self._send_fast(fast, request)
+        # async only: end
+        transport = self._pool.take()
         try:
             answer = await transport.handle_async_request(self._endpoint.message(request))
             try:
                 body = await self._body(answer, request)
             finally:
                 await answer.aclose()
-        except self._pool.failures as error:
+        except _seam.FAILURES as error:
             raise self._endpoint.explain(error, request) from None
-        finally:
-            self._pool.give()
         return Response(status=answer.status_code, headers=_seam.head(answer), body=body)
 
     async def aclose(self) -> None:
@@ -69,12 +73,20 @@ class AsyncHttpTransport:
         return b"".join(parts)
 
     # async only: begin
+    async def _send_fast(self, fast: FastPool, request: Request) -> Response:
+        try:
+            return await fast.send(self._endpoint.text(request), **self._endpoint.patience(request))
+        except AnswerCut:
+            raise self._endpoint.too_large(request) from None
+        except _seam.FAILURES as error:
+            raise self._endpoint.explain(error, request) from None
+
     async def lines(self, request: Request) -> AsyncIterator[bytes]:
         """Yield the lines of an answer that stays open, empty ones left out.
 
         Raises `ApiError` for a refusal and when the connection breaks.
         """
-        transport = self._pool.take(request)
+        transport = self._pool.take()
         try:
             message = self._endpoint.stream_message(request)
             answer = await transport.handle_async_request(message)
@@ -89,10 +101,8 @@ class AsyncHttpTransport:
                         yield line
             finally:
                 await answer.aclose()
-        except self._pool.failures as error:
+        except _seam.FAILURES as error:
             raise self._endpoint.explain(error, request) from None
-        finally:
-            self._pool.give()
 
     async def _accept(self, answer: httpx.Response, request: Request) -> None:
         if answer.status_code != 200:

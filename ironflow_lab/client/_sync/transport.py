@@ -34,17 +34,15 @@ class HttpTransport:
 
     def send(self, request: Request) -> Response:
         """Return the response; raises `ApiError` when none arrived."""
-        transport = self._pool.take(request)
+        transport = self._pool.take()
         try:
             answer = transport.handle_request(self._endpoint.message(request))
             try:
                 body = self._body(answer, request)
             finally:
                 answer.close()
-        except self._pool.failures as error:
+        except _seam.FAILURES as error:
             raise self._endpoint.explain(error, request) from None
-        finally:
-            self._pool.give()
         return Response(status=answer.status_code, headers=_seam.head(answer), body=body)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which transport an async client takes, and in which event loop."""
+"""Which connections an async client takes, and in which event loop."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import pytest
 
 from ironflow_lab.client import _seam
 from ironflow_lab.client._compat import AsyncPool
+from ironflow_lab.client.config import Settings
 from ironflow_lab.errors import FailedPreconditionError
-from ironflow_lab.wire.message import Request
-
-PLAIN = Request(method="GET", path="/health")
-FREQUENT = Request(method="GET", path="/api/v1/workers/w/jobs", frequent=True)
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -26,18 +23,27 @@ class Wire(httpx.AsyncBaseTransport):
         self.closed = True
 
 
+class Fast:
+    """Fast connections that only note that they were closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class Opener:
     """Stands where the endpoint stands."""
 
     def __init__(self) -> None:
-        self.calm, self.fast = Wire(), Wire()
+        self.calm, self.fast = Wire(), Fast()
         self.opened = 0
 
     def open_async(self) -> Wire:
+        self.opened += 1
         return self.calm
 
-    def open_fast(self) -> Wire:
-        self.opened += 1
+    def open_fast(self) -> Fast:
         return self.fast
 
 
@@ -53,36 +59,18 @@ def pool(opener: Opener) -> AsyncPool:
     return AsyncPool(cast("_seam.Endpoint", opener))
 
 
-async def test_few_calls_at_once_take_the_transport_that_loads_nothing(pool: AsyncPool, opener: Opener) -> None:
-    for _ in range(4):
-        assert pool.take(PLAIN) is opener.calm
-    for _ in range(4):
-        pool.give()
-    for _ in range(9):
-        assert pool.take(PLAIN) is opener.calm
-        pool.give()
+async def test_calls_take_the_fast_connections(pool: AsyncPool, opener: Opener) -> None:
+    assert pool.fast() is cast("object", opener.fast)
     assert opener.opened == 0
 
 
-async def test_many_calls_at_once_take_the_fast_one_for_good(pool: AsyncPool, opener: Opener) -> None:
-    taken = [pool.take(PLAIN) for _ in range(5)]
-    assert taken == [*[opener.calm] * 4, opener.fast]
-    for _ in taken:
-        pool.give()
-    assert pool.take(PLAIN) is opener.fast
+async def test_streams_share_one_transport(pool: AsyncPool, opener: Opener) -> None:
+    assert pool.take() is pool.take() is opener.calm
     assert opener.opened == 1
 
 
-async def test_a_frequent_call_takes_the_fast_one(pool: AsyncPool, opener: Opener) -> None:
-    import aiohttp
-
-    assert aiohttp.ClientError not in pool.failures
-    assert pool.take(FREQUENT) is opener.fast
-    assert aiohttp.ClientError in pool.failures
-
-
 async def test_closing_closes_both(pool: AsyncPool, opener: Opener) -> None:
-    pool.take(FREQUENT)
+    pool.take()
     await pool.aclose()
     assert (opener.calm.closed, opener.fast.closed) == (True, True)
 
@@ -91,7 +79,8 @@ def test_another_loop_is_refused(pool: AsyncPool, opener: Opener) -> None:
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
 
     async def take() -> None:
-        pool.take(PLAIN)
+        pool.take()
+        pool.fast()
 
     try:
         first.run_until_complete(take())
@@ -105,3 +94,13 @@ def test_another_loop_is_refused(pool: AsyncPool, opener: Opener) -> None:
     finally:
         first.close()
         second.close()
+
+
+def test_a_proxy_leaves_no_fast_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    far = _seam.Endpoint(Settings(server_url="https://ironflow.example"), timeout=1.0)
+    near = _seam.Endpoint(Settings(server_url="http://localhost:9123"), timeout=1.0)
+    assert far.open_fast() is None
+    assert near.open_fast() is not None

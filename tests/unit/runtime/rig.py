@@ -11,9 +11,9 @@ from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.desk import Executor
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.pace import Rules
+from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.threads import DaemonPool
 from ironflow_lab.runtime.worker import WorkerLoop
 from tests.unit.runtime.fakes import FakeClock, FakePace, FakeServer, Run, settle
 

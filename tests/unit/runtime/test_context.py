@@ -13,7 +13,7 @@ from ironflow_lab.models.workers import JobEvent
 from ironflow_lab.runtime.context import Context
 from ironflow_lab.runtime.function import function
 from ironflow_lab.runtime.plainstep import PlainStep
-from ironflow_lab.runtime.threads import DaemonPool
+from ironflow_lab.runtime.pool import DaemonPool
 from tests.unit.runtime.fakes import START, FakeClock, assignment, segment_of
 
 

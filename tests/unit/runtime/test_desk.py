@@ -10,18 +10,10 @@ import pytest
 
 from ironflow_lab.runtime.function import DurableFunction, function
 from tests.unit.runtime.fakes import FakeReply, Fault, settle
+from tests.unit.runtime.handlers import Gates, other, quick
 from tests.unit.runtime.rig import Rig
-from tests.unit.runtime.test_job import Gates, quick
 
 MakeRig = Callable[..., Rig]
-
-
-def other(id: str = "other") -> DurableFunction:
-    @function(id, on="other.event")
-    async def handler(ctx: Any) -> str:
-        return id
-
-    return handler
 
 
 # ---- assignments

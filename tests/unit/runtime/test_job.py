@@ -18,39 +18,10 @@ from ironflow_lab.errors import (
 )
 from ironflow_lab.models.workers import JobUpdate
 from ironflow_lab.runtime import job
-from ironflow_lab.runtime.function import DurableFunction, function
+from ironflow_lab.runtime.function import function
 from tests.unit.runtime.fakes import Fault, broken, gone, plain, settle
+from tests.unit.runtime.handlers import Gates, quick
 from tests.unit.runtime.rig import Rig
-
-
-class Gates:
-    """A function of steps that each wait until the test lets them end."""
-
-    def __init__(self, steps: int, *, size: int = 0, **options: Any) -> None:
-        self.bodies: list[int] = []
-        self.cancelled: list[int] = []
-        self.gates = [asyncio.Event() for _ in range(steps)]
-
-        @function("f", **options)
-        async def handler(ctx: Any) -> Any:
-            for number in range(steps):
-                await ctx.step.run("work", self.body, number, size)
-            return "end"
-
-        self.function: DurableFunction = handler
-
-    async def body(self, number: int, size: int) -> Any:
-        self.bodies.append(number)
-        try:
-            await self.gates[number].wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(number)
-            raise
-        return "x" * size if size else number
-
-    def open(self, *numbers: int) -> None:
-        for number in numbers:
-            self.gates[number].set()
 
 
 def batch(update: JobUpdate) -> tuple[int, list[str]]:
@@ -60,14 +31,6 @@ def batch(update: JobUpdate) -> tuple[int, list[str]]:
 
 def ids(*numbers: int) -> list[str]:
     return [f"run_01:work:{number}" for number in numbers]
-
-
-@function("quick")
-async def quick(ctx: Any) -> Any:
-    async def body() -> int:
-        return 7
-
-    return await ctx.step.run("a", body)
 
 
 # ---- a quick run
@@ -112,7 +75,9 @@ async def test_the_handler_starts_after_the_ack(rig: Rig) -> None:
     assert steps.bodies == [0]
 
 
-@pytest.mark.parametrize("error", [StaleExecutionError("stale", status=409), gone(), broken(500)])
+@pytest.mark.parametrize(
+    "error", [StaleExecutionError("stale", status=409), InvalidArgumentError("no such job", status=400)]
+)
 async def test_without_an_ack_the_job_is_dropped_silently(rig: Rig, error: Any) -> None:
     steps = Gates(1)
     await rig.add(steps.function)
@@ -122,6 +87,29 @@ async def test_without_an_ack_the_job_is_dropped_silently(rig: Rig, error: Any) 
     assert rig.server.count("report") == rig.server.count("checkpoint") == 0
     assert rig.worker.snapshot().counts.dropped == 1
     assert rig.worker.snapshot().jobs == ()
+
+
+async def test_an_unreachable_server_is_asked_again_before_the_handler_starts(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    rig.server.fault("ack", Fault(before=gone()), Fault(after=gone()), Fault(before=broken(503)))
+    await rig.run("f")
+    await rig.pace.advance(1 + 2 + 3.9)
+    assert steps.bodies == []
+    await rig.pace.advance(0.1)
+    assert steps.bodies == [0]
+    assert rig.server.count("ack") == 4
+
+
+async def test_a_server_that_cannot_take_the_ack_loses_the_job(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    rig.server.fault("ack", *[Fault(before=broken(500))] * 9)
+    await rig.run("f")
+    await rig.pace.advance(100)
+    assert rig.server.count("ack") == 5
+    assert steps.bodies == []
+    assert rig.worker.snapshot().counts.dropped == 1
 
 
 async def test_an_ack_whose_answer_cannot_be_read_counts(rig: Rig) -> None:

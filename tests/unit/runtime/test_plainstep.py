@@ -14,8 +14,8 @@ from ironflow_lab.models.workers import CompletedStep
 from ironflow_lab.runtime import execution, signals
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Yielded
+from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.threads import DaemonPool
 from tests.unit.runtime.fakes import FakeClock, done, segment_of
 
 POOL = DaemonPool("test-plain")

@@ -1,4 +1,4 @@
-"""Loop threads that can be waited for and interrupted, the coalescing mailbox, and the daemon pool."""
+"""Loop threads that can be waited for and interrupted, and that survive what runs in them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ironflow_lab.errors import IronflowError, WaitTimeoutError
 from ironflow_lab.runtime import threads
-from ironflow_lab.runtime.threads import DaemonPool, LoopThread, Mailbox, io_thread, user_thread
+from ironflow_lab.runtime.threads import LoopThread, io_thread, user_thread
 
 
 @pytest.fixture
@@ -25,9 +24,6 @@ def loop() -> Iterator[LoopThread]:
     thread = LoopThread("ironflow-test")
     yield thread
     thread.stop()
-
-
-# ---- loop threads
 
 
 def test_a_call_runs_in_the_named_daemon_thread(loop: LoopThread) -> None:
@@ -187,165 +183,11 @@ def test_after_a_fork_the_child_is_told_and_drops_the_connections() -> None:
 def test_a_busy_thread_does_not_hold_up_the_end_of_the_process() -> None:
     program = (
         "import time, threading\n"
-        "from ironflow_lab.runtime.threads import DaemonPool, LoopThread\n"
+        "from ironflow_lab.runtime.pool import DaemonPool\n"
+        "from ironflow_lab.runtime.threads import LoopThread\n"
         "LoopThread('x').loop.call_soon_threadsafe(time.sleep, 600)\n"
         "DaemonPool('y').submit(lambda: time.sleep(600), lambda *_: None)\n"
         "print('end')\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("end\n", "")
-
-
-# ---- mailbox
-
-
-class Hand:
-    """A loop that runs callbacks when told, in place of a thread's."""
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
-
-    @property
-    def loop(self) -> Hand:
-        return self
-
-    def call_soon_threadsafe(self, call: Any) -> None:
-        self.calls.append(call)
-
-    call_soon = call_soon_threadsafe
-
-    def turn(self) -> None:
-        calls, self.calls = self.calls, []
-        for call in calls:
-            call()
-
-
-def test_many_puts_are_one_wake() -> None:
-    io, got = Hand(), list[int]()
-    box: Mailbox[int] = Mailbox(io, got.append)  # type: ignore[arg-type]  # enough of a thread
-    for n in range(5):
-        box.put(n)
-    assert len(io.calls) == 1
-    io.turn()
-    assert got == [0, 1, 2, 3, 4]
-    box.put(5)
-    assert len(io.calls) == 1
-
-
-def test_what_is_put_soon_crosses_when_the_turn_ends() -> None:
-    io, user, got = Hand(), Hand(), list[int]()
-    box: Mailbox[int] = Mailbox(io, got.append)  # type: ignore[arg-type]  # enough of a thread
-    box.put_soon(1, user)  # type: ignore[arg-type]  # enough of a loop
-    box.put_soon(2, user)  # type: ignore[arg-type]  # enough of a loop
-    assert (len(user.calls), io.calls) == (1, [])
-    user.turn()
-    assert len(io.calls) == 1
-    io.turn()
-    assert got == [1, 2]
-    box.put_soon(3, user)  # type: ignore[arg-type]  # enough of a loop
-    box.drain()
-    user.turn()
-    assert (got, io.calls) == ([1, 2, 3], []), "nothing is left to wake for"
-
-
-def test_nothing_put_from_many_threads_is_lost(loop: LoopThread) -> None:
-    got: list[int] = []
-    all_of_it = threading.Event()
-
-    def receive(n: int) -> None:
-        got.append(n)
-        if len(got) == 8_000:
-            all_of_it.set()
-
-    box: Mailbox[int] = Mailbox(loop, receive)
-
-    def put(first: int) -> None:
-        for n in range(first, first + 1_000):
-            box.put(n)
-
-    senders = [threading.Thread(target=put, args=(k * 1_000,)) for k in range(8)]
-    for sender in senders:
-        sender.start()
-    assert all_of_it.wait(30)
-    assert sorted(got) == list(range(8_000))
-
-
-# ---- pool
-
-
-class Call:
-    """A call that blocks until released, and its result."""
-
-    def __init__(self) -> None:
-        self.started, self.release, self.ended = (threading.Event() for _ in range(3))
-        self.result: tuple[Any, BaseException | None] | None = None
-        self.thread = ""
-
-    def __call__(self) -> int:
-        self.thread = threading.current_thread().name
-        self.started.set()
-        self.release.wait()
-        return 42
-
-    def done(self, value: Any, error: BaseException | None) -> None:
-        self.result = (value, error)
-        self.ended.set()
-
-
-def test_a_pool_hands_value_and_error_to_done() -> None:
-    pool, call = DaemonPool("pool"), Call()
-    call.release.set()
-    pool.submit(call, call.done)
-    assert call.ended.wait(5)
-    assert call.result == (42, None)
-    failing, error = Call(), SystemExit(3)
-
-    def fail() -> None:
-        raise error
-
-    pool.submit(fail, failing.done)
-    assert failing.ended.wait(5)
-    assert failing.result == (None, error)
-
-
-def test_idle_threads_are_used_again_and_the_limit_holds() -> None:
-    pool = DaemonPool("pool", limit=2)
-    calls = [Call() for _ in range(4)]
-    for call in calls:
-        pool.submit(call, call.done)
-    assert calls[0].started.wait(5)
-    assert calls[1].started.wait(5)
-    assert pool.busy == 2
-    for call in calls:
-        call.release.set()
-    assert all(call.ended.wait(5) for call in calls)
-    assert {call.thread for call in calls} <= {"pool-1", "pool-2"}
-
-
-def test_a_disowned_call_makes_room_and_its_result_is_dropped() -> None:
-    pool = DaemonPool("pool", limit=1)
-    hung, queued, after = Call(), Call(), Call()
-    ticket = pool.submit(hung, hung.done)
-    skipped = pool.submit(queued, queued.done)
-    pool.submit(after, after.done)
-    assert hung.started.wait(5)
-    pool.disown(skipped)
-    pool.disown(ticket)
-    after.release.set()
-    assert after.ended.wait(5), "another thread took over"
-    assert not queued.started.is_set()
-    hung.release.set()
-    assert hung.result is None
-
-
-def test_an_idle_thread_ends_after_a_while() -> None:
-    pool, first, second = DaemonPool("shortly-idle", idle=0.001), Call(), Call()
-    for call in (first, second):
-        call.release.set()
-        pool.submit(call, call.done)
-        assert call.ended.wait(5)
-        worker = next((t for t in threading.enumerate() if t.name == call.thread), None)
-        if worker is not None:
-            worker.join(5)
-            assert not worker.is_alive()
-    assert (first.thread, second.thread) == ("shortly-idle-1", "shortly-idle-2")

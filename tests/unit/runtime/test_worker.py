@@ -18,21 +18,12 @@ from ironflow_lab.errors import (
     UnauthenticatedError,
 )
 from ironflow_lab.models.workers import Assignment, LeaseLine
-from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.pace import LOCAL_RULES
 from tests.unit.runtime.fakes import Fault, broken, gone, settle
+from tests.unit.runtime.handlers import Gates, other, quick
 from tests.unit.runtime.rig import Rig
-from tests.unit.runtime.test_job import Gates, quick
 
 MakeRig = Callable[..., Rig]
-
-
-def other(id: str = "other") -> DurableFunction:
-    @function(id, on="other.event")
-    async def handler(ctx: Any) -> str:
-        return id
-
-    return handler
 
 
 # ---- registering
@@ -205,6 +196,7 @@ async def test_a_restarted_local_server_is_found_fast(make_rig: MakeRig) -> None
     await rig.add(quick)
     await rig.pace.advance(0.2 + 0.26 + 0.338)
     assert rig.server.waits == [20, 1, 1, 1, 20]
+    assert rig.worker.snapshot().last_error == "", "it was away and is back"
     assert rig.worker.snapshot().state == "running"
 
 
@@ -237,7 +229,7 @@ async def test_a_bug_that_ends_the_worker_is_shown_as_its_state(rig: Rig, caplog
     async def broken_claim(*_: Any) -> Any:
         raise RuntimeError("client closed")
 
-    rig.server.claim = broken_claim  # type: ignore[method-assign]  # what no server does
+    rig.server.claim = broken_claim  # type: ignore[method-assign,assignment]  # what no server does
     await rig.run("quick")
     assert rig.worker.snapshot().state == "failed"
     assert rig.worker.snapshot().last_error == "RuntimeError: client closed"
@@ -365,9 +357,30 @@ async def test_a_lost_lease_connection_is_opened_again(make_rig: MakeRig) -> Non
     assert rig.worker.snapshot().lease == "heartbeats"
     await rig.pace.advance(0.2)
     assert rig.server.count("lease") == 2
+    assert rig.server.count("heartbeat") == 0
     await rig.pace.advance(0.26)
     assert rig.server.count("lease") == 3
     assert rig.worker.snapshot().lease == "connection"
+
+
+async def test_a_server_that_was_away_is_told_at_once_what_is_in_hand(rig: Rig) -> None:
+    steps = Gates(1)
+    await rig.add(steps.function)
+    await rig.run("f")
+    assert rig.server.count("heartbeat") == 0
+    rig.server.say(None)
+    await rig.pace.advance(5)
+    [beat] = rig.server.sent("heartbeat")
+    assert [job.job_id for job in beat.jobs] == ["run_01.1"]
+
+
+async def test_a_server_that_came_back_without_memory_is_registered_with(rig: Rig) -> None:
+    await rig.add(quick)
+    rig.server.fault("heartbeat", Fault(before=NotFoundError("unknown", status=404)))
+    rig.server.say(None)
+    await rig.pace.advance(5)
+    assert rig.server.count("register") == 2
+    assert rig.worker.snapshot().state == "running"
 
 
 async def test_a_worker_that_was_replaced_stops(rig: Rig) -> None:
@@ -380,118 +393,3 @@ async def test_a_worker_that_was_replaced_stops(rig: Rig) -> None:
     assert rig.worker.snapshot().state == "failed"
     assert "another instance" in rig.worker.snapshot().last_error
     assert steps.cancelled == [0]
-
-
-# ---- ending
-
-
-async def test_draining_finishes_what_is_in_hand_and_takes_no_more(rig: Rig) -> None:
-    steps = Gates(1)
-    await rig.add(steps.function)
-    run = await rig.run("f")
-    draining = asyncio.ensure_future(rig.worker.drain(60))
-    await settle()
-    later = await rig.run("f")
-    assert rig.worker.snapshot().state == "draining"
-    await rig.pace.advance(31)
-    assert rig.server.count("heartbeat") == 1, "the leases are held while draining"
-    steps.open(0)
-    await settle()
-    await draining
-    assert (run.status, later.status) == ("completed", "queued")
-    assert rig.worker.snapshot().state == "stopped"
-    calls = len(rig.server.calls)
-    await rig.pace.advance(300)
-    assert len(rig.server.calls) == calls
-    assert rig.server.open_leases == set()
-
-
-async def test_what_does_not_finish_in_time_is_saved_and_given_up(rig: Rig) -> None:
-    steps = Gates(2)
-    await rig.add(steps.function)
-    run = await rig.run("f")
-    draining = asyncio.ensure_future(rig.worker.drain(60))
-    await rig.pace.advance(59.999)
-    steps.open(0)
-    await settle()
-    assert run.outputs() == {}
-    await rig.pace.advance(0.001)
-    await draining
-    assert run.outputs() == {"run_01:work:0": 0}
-    assert steps.cancelled == [1]
-    assert (run.status, rig.server.count("report")) == ("running", 0)
-    assert rig.worker.snapshot().counts.dropped == 1
-
-
-async def test_the_last_save_has_five_seconds(rig: Rig) -> None:
-    steps = Gates(2)
-    await rig.add(steps.function)
-    await rig.run("f")
-    steps.open(0)
-    await settle()
-    rig.server.fault("checkpoint", Fault(gate=asyncio.Event()))
-    stopping = asyncio.ensure_future(rig.worker.drain(0))
-    await rig.pace.advance(4.9)
-    assert not stopping.done()
-    await rig.pace.advance(0.1)
-    await stopping
-    assert rig.worker.snapshot().state == "stopped"
-
-
-async def test_an_interrupted_drain_lets_the_worker_go_on(rig: Rig) -> None:
-    steps = Gates(1)
-    await rig.add(steps.function)
-    await rig.run("f")
-    draining = asyncio.ensure_future(rig.worker.drain(60))
-    await settle()
-    adding = asyncio.ensure_future(rig.worker.add(other()))
-    later = await rig.run("f")
-    assert (later.status, adding.done()) == ("queued", False)
-    draining.cancel()
-    await settle()
-    assert rig.worker.snapshot().state == "running"
-    assert (later.status, adding.done()) == ("running", True)
-    steps.open(0)
-    await settle()
-    assert later.status == "completed"
-
-
-async def test_a_stopped_worker_starts_again(rig: Rig) -> None:
-    await rig.add(quick)
-    await rig.worker.drain(0)
-    await rig.worker.drain(0)
-    run = await rig.run("quick")
-    assert run.status == "queued"
-    await rig.worker.start()
-    await settle()
-    assert run.status == "completed"
-    assert rig.worker.snapshot().state == "running"
-
-
-async def test_a_function_defined_while_draining_waits_and_starts_anew(rig: Rig) -> None:
-    steps = Gates(1)
-    await rig.add(steps.function)
-    await rig.run("f")
-    draining = asyncio.ensure_future(rig.worker.drain(60))
-    await settle()
-    adding = asyncio.ensure_future(rig.worker.add(other()))
-    await settle()
-    assert not adding.done()
-    steps.open(0)
-    await settle()
-    await asyncio.gather(draining, adding)
-    assert rig.worker.snapshot().state == "running"
-    assert (await rig.run("other")).status == "completed"
-
-
-async def test_being_forgotten_while_draining_ends_the_drain(rig: Rig) -> None:
-    steps = Gates(1)
-    await rig.add(steps.function)
-    await rig.run("f")
-    draining = asyncio.ensure_future(rig.worker.drain(60))
-    await settle()
-    rig.server.registered.clear()
-    await rig.pace.advance(30)
-    await draining
-    assert rig.server.count("register") == 1
-    assert rig.worker.snapshot().state == "stopped"

@@ -15,7 +15,7 @@ def test_a_request() -> None:
     assert (request.method, request.path) == ("POST", "/ironflow.v1.IronflowService/GetRun")
     assert request.body == b'{"id":"run_1"}'
     assert dict(request.headers)["content-type"] == "application/json"
-    assert (request.repeatable, request.wait, request.frequent) == (True, 0.0, False)
+    assert (request.repeatable, request.wait) == (True, 0.0)
 
 
 def test_changes_are_repeatable_only_with_a_key() -> None:

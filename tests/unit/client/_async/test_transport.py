@@ -71,6 +71,8 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AsyncHttpTransport]:
         play: Play, url: str = "http://127.0.0.1:9123", key: str = "", environment: str = ""
     ) -> AsyncHttpTransport:
         monkeypatch.setattr(httpx, "AsyncHTTPTransport", lambda **options: AsyncWire(play))
+        # As behind a proxy: there every call is httpx's.
+        monkeypatch.setattr(_seam.Endpoint, "open_fast", lambda endpoint: None)
         settings = Settings(server_url=url, api_key=Key(key), environment=environment)
         return AsyncHttpTransport(settings, timeout=30.0)
 
@@ -267,7 +269,11 @@ async def test_closing_closes_httpx(plug: Plug, monkeypatch: pytest.MonkeyPatch)
         return wires[-1]
 
     monkeypatch.setattr(httpx, "AsyncHTTPTransport", open_wire)
-    await AsyncHttpTransport(Settings(server_url="http://h"), timeout=1.0).aclose()
+    monkeypatch.setattr(_seam.Endpoint, "open_fast", lambda endpoint: None)
+    transport = AsyncHttpTransport(Settings(server_url="http://h"), timeout=1.0)
+    with pytest.raises(UnavailableError):
+        await transport.send(GET)
+    await transport.aclose()
     assert [wire.closed for wire in wires] == [True]
 
 

@@ -70,6 +70,8 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Callable[..., HttpTransport]:
 
     def make(play: Play, url: str = "http://127.0.0.1:9123", key: str = "", environment: str = "") -> HttpTransport:
         monkeypatch.setattr(httpx, "HTTPTransport", lambda **options: Wire(play))
+        # As behind a proxy: there every call is httpx's.
+        monkeypatch.setattr(_seam.Endpoint, "open_fast", lambda endpoint: None)
         settings = Settings(server_url=url, api_key=Key(key), environment=environment)
         return HttpTransport(settings, timeout=30.0)
 
@@ -264,5 +266,9 @@ def test_closing_closes_httpx(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> No
         return wires[-1]
 
     monkeypatch.setattr(httpx, "HTTPTransport", open_wire)
-    HttpTransport(Settings(server_url="http://h"), timeout=1.0).close()
+    monkeypatch.setattr(_seam.Endpoint, "open_fast", lambda endpoint: None)
+    transport = HttpTransport(Settings(server_url="http://h"), timeout=1.0)
+    with pytest.raises(UnavailableError):
+        transport.send(GET)
+    transport.close()
     assert [wire.closed for wire in wires] == [True]

@@ -45,7 +45,6 @@ def test_register(client: Client, script: Script) -> None:
     client.workers.register("w/1", message)
     assert (script.request.method, script.request.path) == ("POST", "/api/v1/workers/w%2F1/register")
     assert (script.sent["function_ids"], script.sent["instance_id"]) == (["f"], "i-1")
-    assert script.request.frequent
 
 
 def test_heartbeat_of_an_unknown_worker(client: Client, script: Script) -> None:
