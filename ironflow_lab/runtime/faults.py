@@ -12,6 +12,16 @@ from ironflow_lab.models.workers import JobFault, StepFault
 LONGEST_MESSAGE = 4_000
 LONGEST_STACK = 16_000
 _CUT = " … (cut)"
+# Objects made in a cell belong to the kernel's loop and thread; handlers run in others (design D3).
+_OTHER_LOOP = " (it was made in another event loop, as in a notebook cell; make it inside the handler)"
+_HINTS = (
+    ("bound to a different event loop", _OTHER_LOOP),
+    ("attached to a different loop", _OTHER_LOOP),
+    (
+        "SQLite objects created in a thread can only be used in that same thread",
+        " (handlers and steps run in threads of their own; open the connection inside the step)",
+    ),
+)
 _OURS = str(Path(__file__).parent)
 _MACHINERY = ("/asyncio/", "/concurrent/futures/", "/contextlib.py", "/threading.py")
 
@@ -26,6 +36,7 @@ def describe(error: BaseException) -> str:
     if not isinstance(error, StepFailure):
         name = type(error).__name__
         text = f"{name}: {text}" if text else name
+        text += next((hint for words, hint in _HINTS if words in text), "")
     return _cut(text, LONGEST_MESSAGE)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from ironflow_lab.clock import Clock
-from ironflow_lab.errors import ApiError, StaleExecutionError
+from ironflow_lab.errors import ApiError, InvalidArgumentError, StaleExecutionError
 from ironflow_lab.models.instant import format_instant
 from ironflow_lab.models.workers import (
     Assignment,
@@ -71,6 +72,7 @@ class Job:
         self._reporting = False
         self._unsaved: list[StepResult] = []
         self._failures = self._refusals = 0
+        self._refusal: ApiError | None = None
         base = self.assignment.step_sequence_base
         self._offset = len(self.assignment.completed_steps) if isinstance(base, UnsetType) else base
         self._eager = segment.function.durability == "step"
@@ -189,7 +191,10 @@ class Job:
             if self._given_up():
                 return End.LOST
         message = self._final()
-        return await self._persist(lambda: self._send(message)) or End.REPORTED
+        end = await self._persist(lambda: self._send(message))
+        if end is End.REFUSED and isinstance(self._refusal, InvalidArgumentError):
+            await self._persist(lambda: self._send(self._unreportable()))
+        return end or End.REPORTED
 
     async def _persist(self, send: Callable[[], Awaitable[None]]) -> End | None:
         """Send until the server takes it (then return None), refuses it, or has failed too often."""
@@ -205,6 +210,7 @@ class Job:
                     return None
                 self._shared.on_error(error)
                 if not passing(error):
+                    self._refusal = error
                     return End.REFUSED
                 if self._given_up():
                     return End.LOST
@@ -238,6 +244,12 @@ class Job:
             steps=steps,
             step_offset=self._offset,
         )
+
+    def _unreportable(self) -> JobUpdate:
+        # Left alone, the run would come back at every lapse of its lease and be refused each time.
+        message = f"the server refused this run's report: {self._refusal}"
+        fault = JobFault(message=message, code="REPORT_REFUSED", retryable=False)
+        return replace(self._update("failed", ()), error=fault)
 
     def _final(self) -> JobUpdate:
         assert self.segment.outcome is not None

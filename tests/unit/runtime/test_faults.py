@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import linecache
+import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -59,6 +63,32 @@ def test_code_and_advice(error: BaseException, code: str, retryable: bool, delay
 )
 def test_message_names_foreign_errors(error: BaseException, message: str) -> None:
     assert faults.job_fault(error).message == message
+
+
+def test_a_lock_made_in_another_loop_is_explained() -> None:
+    lock = asyncio.Lock()
+
+    async def hold() -> None:
+        await lock.acquire()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lock.acquire(), 0)
+
+    asyncio.run(hold())
+    with pytest.raises(RuntimeError) as caught:
+        asyncio.run(hold_again(lock))
+    assert faults.describe(caught.value).endswith("as in a notebook cell; make it inside the handler)")
+
+
+async def hold_again(lock: asyncio.Lock) -> None:
+    await asyncio.wait_for(lock.acquire(), 1)
+
+
+def test_a_connection_made_in_another_thread_is_explained() -> None:
+    connection = sqlite3.connect(":memory:")
+    with ThreadPoolExecutor(1) as pool, pytest.raises(sqlite3.ProgrammingError) as caught:
+        pool.submit(connection.execute, "select 1").result()
+    connection.close()
+    assert faults.describe(caught.value).endswith("open the connection inside the step)")
 
 
 def test_message_is_capped() -> None:

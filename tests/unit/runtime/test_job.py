@@ -353,7 +353,7 @@ async def test_a_busy_server_is_given_the_time_it_asks_for(rig: Rig) -> None:
     assert run.status == "completed"
 
 
-@pytest.mark.parametrize("error", [StaleExecutionError("stale", status=409), InvalidArgumentError("bad", status=400)])
+@pytest.mark.parametrize("error", [StaleExecutionError("stale", status=409), AlreadyExistsError("over", status=409)])
 async def test_a_refused_report_is_not_sent_again(rig: Rig, error: Any) -> None:
     await rig.add(quick)
     rig.server.fault("report", Fault(before=error))
@@ -361,6 +361,17 @@ async def test_a_refused_report_is_not_sent_again(rig: Rig, error: Any) -> None:
     await rig.pace.advance(100)
     assert rig.server.count("report") == 1
     assert rig.worker.snapshot().counts.dropped == 1
+
+
+async def test_a_report_refused_for_what_it_says_fails_the_run_with_the_reason(rig: Rig) -> None:
+    await rig.add(quick)
+    rig.server.fault("report", Fault(before=InvalidArgumentError("the body is too large", status=413)))
+    run = await rig.run("quick")
+    refused, plain_one = rig.server.sent("report")
+    assert (refused.status, plain_one.status, plain_one.steps) == ("completed", "failed", ())
+    assert (plain_one.error.code, plain_one.error.retryable) == ("REPORT_REFUSED", False)
+    assert "the body is too large" in plain_one.error.message
+    assert run.status == "failed"
 
 
 async def test_a_report_whose_reply_is_lost_ends_as_stale(rig: Rig) -> None:
