@@ -1,10 +1,9 @@
 """What the worker itself costs: runs against a server that is a few lines of memory, no sockets.
 
-    python tests/bench/bench_runtime.py [--runs 3000] [--rounds 3]
+    python tests/bench/bench_runtime.py [--runs 3000] [--rounds 3] [--only async-10]
 
-Prints one JSON line per workload: `runs_s`, and the process's CPU in microseconds per run
-(`cpu_us_run`) and, over the one-step case, per further step (`cpu_us_step`). The server half of
-these figures is about 15 microseconds a run (`floor`).
+Prints one JSON line per workload: runs per second, the process's CPU in microseconds per run (both
+threads, the memory server included), and how many calls of each kind one round made.
 """
 
 from __future__ import annotations
