@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ironflow_lab.client import AsyncClient, Client
 from ironflow_lab.runtime.function import Durability, DurableFunction, function
@@ -71,6 +74,9 @@ def serve(url: str, folder: Path, durability: Durability, slots: int) -> None:
     async def client() -> AsyncClient:
         return AsyncClient(url)
 
+    # Started beside the server, as after a power cut; a first registration does not wait for one.
+    address = urlsplit(url)
+    shape.until(lambda: shape.listening(address.port or 80), "the server")
     worker = Worker(io_thread().call(client), data_folder=folder, concurrency=slots, owner="bench")
     for one in durable(durability):
         worker.add(one)
@@ -128,6 +134,15 @@ class Cluster:
                 return int(json.load(answer).get("totalCount", 0))
         except OSError:
             return 0
+
+    def recorded(self) -> set[tuple[str, str]]:
+        """Return the recorded steps as bill and place, straight from the database of a dead server."""
+        with closing(sqlite3.connect(self._folder / "data" / "ironflow.db")) as database:
+            rows = database.execute(
+                "SELECT json_extract(e.data, '$.number'), s.name FROM steps s JOIN runs r ON r.id = s.run_id"
+                " JOIN events e ON e.id = r.event_id WHERE s.status = 'completed'"
+            )
+            return {(str(number), name.removeprefix("s")) for number, name in rows}
 
     def kill(self) -> None:
         """Kill -9 both."""
@@ -200,10 +215,13 @@ def crash(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, float]:
     cluster.start_worker()
     effects.wait_for_kill_point(size)
     cluster.kill()
+    recorded, before = cluster.recorded(), effects.count()
     effects.killed()
     cluster.start_server()
     cluster.start_worker()
-    return effects.recovered(size, lambda: cluster.count(statuses=["RUN_STATUS_COMPLETED"]))
+    figures = effects.recovered(size, lambda: cluster.count(statuses=["RUN_STATUS_COMPLETED"]))
+    again = {tuple(line.split()) for line in effects.path.read_text().splitlines()[before:]}
+    return {**figures, "recorded_at_kill": len(recorded), "recorded_run_again": len(recorded & again)}
 
 
 def measure(task: shape.Task, folder: Path) -> dict[str, float]:

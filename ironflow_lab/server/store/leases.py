@@ -14,12 +14,15 @@ from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Renewe
 _NEVER = 1 << 62
 # A worker acknowledges a job before anything else; one that does not has never got it.
 ACK_NS = 15 * SECOND
+# What an earlier server handed out and its living worker does not name never arrived: no answer of a
+# dead server is still on its way.
+ABSENT_NS = SECOND
 # When a lapse could not be stored, for example because the disk is full.
 _AGAIN_NS = SECOND
 
 
 class _Entry:
-    __slots__ = ("execution_seq", "known", "lease_until", "run_until", "worker_id")
+    __slots__ = ("execution_seq", "known", "lease_until", "restored", "run_until", "worker_id")
 
     def __init__(self, execution_seq: int, worker_id: str, lease_until: int, run_until: int) -> None:
         self.execution_seq = execution_seq
@@ -27,6 +30,7 @@ class _Entry:
         self.lease_until = lease_until
         self.run_until = run_until
         self.known = False
+        self.restored = False
 
 
 class Leases:
@@ -41,7 +45,9 @@ class Leases:
 
     def restore(self, run_id: str, execution_seq: int, worker_id: str, lease_until: int, run_until: int) -> None:
         """Take up a segment that was in a worker's hands when the server stopped."""
-        self._put(run_id, _Entry(execution_seq, worker_id, lease_until, run_until))
+        entry = _Entry(execution_seq, worker_id, lease_until, run_until)
+        entry.restored = True
+        self._put(run_id, entry)
 
     def apply(self, wake: Wake, now: int) -> None:
         """Follow one committed change."""
@@ -93,6 +99,9 @@ class Leases:
         for run_id, entry in self._of(worker_id):
             if (run_id, entry.execution_seq) in segments:
                 self._renew(entry, now)
+            elif entry.restored:
+                entry.lease_until = min(entry.lease_until, now + ABSENT_NS)
+                self._put(run_id, entry)
             elif entry.lease_until == _NEVER:
                 # The worker is alive and does not have it; an answer may still be on its way, though.
                 entry.known, entry.lease_until = False, now + self._lease_ns

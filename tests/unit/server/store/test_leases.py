@@ -7,7 +7,7 @@ import pytest
 from ironflow_lab.clock import SECOND
 from ironflow_lab.server.engine.commands import Lapse
 from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Renewed
-from ironflow_lab.server.store.leases import ACK_NS, Leases
+from ironflow_lab.server.store.leases import ABSENT_NS, ACK_NS, Leases
 
 LEASE = 90 * SECOND
 HOUR = 3_600 * SECOND
@@ -132,6 +132,17 @@ class TestHeldByAConnection:
         leases.apply(Beat("w", frozenset()), START)
         leases.apply(Beat("w", frozenset({("run_1", 1)})), START + LEASE - 1)
         assert leases.lapsed(START + LEASE + 1) == []
+
+    @pytest.mark.parametrize("held", [True, False])
+    def test_a_job_of_an_earlier_server_that_its_worker_does_not_name_comes_back_soon(
+        self, leases: Leases, held: bool
+    ) -> None:
+        for run_id in ("run_1", "run_2"):
+            leases.restore(run_id, 1, "w", START + LEASE, START + 10 * LEASE)
+        leases.apply(Held("w", held), START)
+        leases.apply(Beat("w", frozenset({("run_1", 1)})), START)
+        assert leases.lapsed(START + ABSENT_NS - 1) == []
+        assert leases.lapsed(START + ABSENT_NS) == [lapse("run_2", at=START + ABSENT_NS)]
 
     def test_silence_is_no_heartbeat(self, leases: Leases) -> None:
         leases.apply(Held("w", True), START)
