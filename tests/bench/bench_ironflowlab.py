@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -136,8 +137,10 @@ class Cluster:
             return 0
 
     def recorded(self) -> set[tuple[str, str]]:
-        """Return the recorded steps as bill and place, straight from the database of a dead server."""
-        with closing(sqlite3.connect(self._folder / "data" / "ironflow.db")) as database:
+        """Return the recorded steps as run number and place, from a copy of the dead server's database."""
+        # A copy: looking at the original would already recover its log.
+        found = shutil.copytree(self._folder / "data", self._folder / "found")
+        with closing(sqlite3.connect(found / "ironflow.db")) as database:
             rows = database.execute(
                 "SELECT json_extract(e.data, '$.number'), s.name FROM steps s JOIN runs r ON r.id = s.run_id"
                 " JOIN events e ON e.id = r.event_id WHERE s.status = 'completed'"

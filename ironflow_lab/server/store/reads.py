@@ -37,11 +37,15 @@ from ironflow_lab.wire import codec, payload
 T = TypeVar("T")
 
 _SQL = queries.load("reads")
+_FEW = 16
 RUNS_PAGE, FUNCTIONS_PAGE, LARGEST_PAGE = 50, 100, 1_000
 
 
 class Reader:
-    """Answers reads from two threads, each with a connection that cannot write."""
+    """Answers reads by connections that cannot write: a few rows by key at once, pages in two threads.
+
+    Handing a read by key to a thread costs several times the read itself.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +55,7 @@ class Reader:
 
     async def function(self, env: str, function_id: str) -> Function:
         """Return a function; raises `NotFoundError`."""
-        return await self._read(_function, env, function_id)
+        return self._read_now(_function, env, function_id)
 
     async def functions(self, env: str, request: ListFunctionsRequest) -> ListFunctionsResponse:
         """Return a page of functions by id."""
@@ -59,7 +63,7 @@ class Reader:
 
     async def run(self, env: str, run_id: str) -> Run:
         """Return a run; raises `NotFoundError`."""
-        return await self._read(_run, env, run_id)
+        return self._read_now(_run, env, run_id)
 
     async def runs(self, env: str, request: ListRunsRequest) -> ListRunsResponse:
         """Return a page of runs, newest first."""
@@ -71,6 +75,8 @@ class Reader:
 
     async def results(self, env: str, run_ids: tuple[str, ...]) -> tuple[RunResult, ...]:
         """Return how the named runs stand, unknown ids left out."""
+        if len(run_ids) <= _FEW:
+            return self._read_now(_results, env, run_ids)
         return await self._read(_results, env, run_ids)
 
     def close(self) -> None:
@@ -81,8 +87,11 @@ class Reader:
 
     async def _read(self, read: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: self._read_now(read, *arguments))
+
+    def _read_now(self, read: Callable[..., T], *arguments: Any) -> T:
         try:
-            return await loop.run_in_executor(self._pool, lambda: read(self._connection(), *arguments))
+            return read(self._connection(), *arguments)
         except sqlite3.OperationalError as error:
             raise UnavailableError(f"the database could not be read ({error}); try again", retryable=True) from error
 

@@ -213,23 +213,37 @@ class Writer:
     def _write(self, batch: _Batch, writes: tuple[Write, ...]) -> None:
         if not writes:
             return
-        if not batch.open:
+        # What stands alone needs no savepoint: one statement is undone by SQLite itself, and the first
+        # command of a batch with its whole transaction.
+        alone, first = len(writes) == 1, not batch.open
+        if first:
             self._db.execute("BEGIN IMMEDIATE")
             batch.open = True
-        self._db.execute("SAVEPOINT command")
+        guarded = not (alone or first)
+        if guarded:
+            self._db.execute("SAVEPOINT command")
         try:
             for write in writes:
                 self._db.execute(_WRITES[write.query], write.parameters)
-            self._db.execute("RELEASE command")
+            if guarded:
+                self._db.execute("RELEASE command")
         except Exception as error:
-            self._undo(batch, error)
+            self._undo(batch, error, first=first, guarded=guarded)
             raise
 
-    def _undo(self, batch: _Batch, cause: Exception) -> None:
+    def _undo(self, batch: _Batch, cause: Exception, *, first: bool, guarded: bool) -> None:
+        if first:
+            batch.open = False
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            return
         try:
-            self._db.execute("ROLLBACK TO command")
-            self._db.execute("RELEASE command")
+            if guarded:
+                self._db.execute("ROLLBACK TO command")
+                self._db.execute("RELEASE command")
         except sqlite3.Error:
+            batch.lost = _storage_error(cause)
+        if not self._db.in_transaction:
             # A full disk makes SQLite roll the whole transaction back, the commands before this one included.
             batch.lost = _storage_error(cause)
 
