@@ -167,16 +167,16 @@ class JsonArray(ExtensionArray):
 def decode(text: bytes | None) -> Any:
     """Return the value of a JSON text, `pd.NA` for None.
 
-    What is nested deeper than a decoder follows comes back as `msgspec.Raw`, still as text.
+    What is nested deeper than 256 levels comes back as `msgspec.Raw`, still as text.
     """
     if text is None:
         return pd.NA
+    if codec.is_deep(text, redaction.DEEPEST):
+        return msgspec.Raw(text)
     try:
         return msgspec.json.decode(text)
     except msgspec.ValidationError:  # a number such as 1e400, which only the slower decoder takes
         return json.loads(text)
-    except RecursionError:
-        return msgspec.Raw(text)
 
 
 def _display(value: Any) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from ironflow_lab.wire import codec
+
 HIDDEN = "[redacted]"
 _SECRET = re.compile(
     r"passw(or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|authorization|credential"
@@ -15,6 +17,8 @@ _SECRET = re.compile(
 _COUNTED = re.compile(r"tokens$")
 _SEPARATORS = re.compile(r"[-.\s]+")
 _MAX_DEPTH = 64
+# No payload with a meaning is nested as deeply, and every supported Python can show what is not.
+DEEPEST = 256
 
 
 def is_secret(key: str) -> bool:
@@ -33,12 +37,12 @@ def redact(value: Any) -> Any:
 
 def preview(text: bytes, *, limit: int = 60) -> str:
     """Return JSON text made fit to show: redacted, on one line, at most `limit` characters."""
+    if codec.is_deep(text, DEEPEST):
+        return "(nested too deeply to show)"
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return clip(text[: 4 * limit].decode("utf-8", "replace"), limit=limit)
-    except RecursionError:
-        return "(nested too deeply to show)"
     return show(value, limit=limit)
 
 

@@ -11,6 +11,8 @@ from ironflow_lab.models.instant import decode_hook, encode_hook
 
 T = TypeVar("T")
 
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _encoder = msgspec.json.Encoder(enc_hook=encode_hook)
 
 
@@ -34,3 +36,20 @@ def decode(body: bytes, kind: type[T]) -> T:
     wanted: Any = kind
     record: T = _decoder(wanted).decode(body)
     return record
+
+
+def is_deep(text: bytes, levels: int) -> bool:
+    """Return whether well-formed JSON nests deeper than `levels`: a look at the bytes alone, in C.
+
+    How deep a decoder goes before it raises RecursionError differs between versions of Python.
+    """
+    if text.count(b"[") + text.count(b"{") <= levels:
+        return False
+    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(unescaped.translate(_ONE_KIND, _NOT_BRACKETS).split(b'"')[::2])
+    # Each pass takes the innermost level away.
+    for _ in range(levels):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)

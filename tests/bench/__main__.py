@@ -34,7 +34,10 @@ FIGURES = {
     "W4": ("recover_s", "first_step_s", "run_twice", "lost"),
     "begin": ("cpu_ms", "seconds"),
     "decode": ("rows_per_s", "decode_alone_rows_per_s", "extra_mb"),
+    "runtime": ("cpu_us_run", "runs_s"),
 }
+# Of counts and of our own parts a ratio says nothing.
+RATIOS = ("p50_ms", "p99_ms", "runs_per_s", "ms_per_step", "recover_s", "first_step_s", "cpu_ms")
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ def contest(workload: str) -> list[Contestant]:
     if workload == "begin":
         ours = [Contestant(name, "bench_import", (name,)) for name in ("shell", "client", "base", "start")]
         return [*ours, Contestant("sdk", "bench_import", ("sdk",), "IRONFLOW")]
-    if workload == "decode":
-        return [Contestant("decode", "bench_decode", ("--rounds", "1"))]
+    if workload in ("decode", "runtime"):
+        return [Contestant(workload, f"bench_{workload}", ("--rounds", "1"))]
     if workload == "W0":
         return [Contestant("floor", "bench_floor", ("W0",))]
     return [
@@ -100,7 +103,7 @@ def rounds(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             random.Random(f"{number} {workload}").shuffle(entrants)
             for one in entrants:
                 for record in measured(one, timeout=options.timeout):
-                    yield {"round": number, "workload": workload, **record}
+                    yield {**record, "round": number, "workload": workload}
 
 
 def measured(one: Contestant, *, timeout: float) -> list[dict[str, Any]]:
@@ -122,6 +125,8 @@ def measured(one: Contestant, *, timeout: float) -> list[dict[str, Any]]:
 
 
 def _label(one: Contestant, line: dict[str, Any]) -> str:
+    if one.label == "runtime":
+        return str(line.get("workload", "runtime"))
     return f"{one.label} with payloads" if line.get("payloads") else one.label
 
 
@@ -146,7 +151,7 @@ def _table(records: Sequence[dict[str, Any]], figure: str) -> list[str]:
             by_label[record["label"]][record["round"]] = record[figure]
     if not by_label:
         return []
-    bases = [label for label in (*OURS, "client") if label in by_label]
+    bases = [label for label in (*OURS, "client") if label in by_label and figure in RATIOS]
     head = f"| {figure} | " + " | ".join(["median [min-max]", *(f"{base} / this" for base in bases), "load"]) + " |"
     rows = [head, "|---" * (len(bases) + 3) + "|"]
     for label, values in by_label.items():

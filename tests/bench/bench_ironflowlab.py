@@ -156,47 +156,45 @@ class Cluster:
 # ---- the caller
 
 
-def sequential(cluster: Cluster, size: shape.Size) -> dict[str, float]:
-    """Return the figures of W1: one caller that waits for each run."""
-    took = []
-    with Client(cluster.url) as client:
-        for number in range(size.runs + 20):
-            start = time.perf_counter()
-            answer = client.events.emit_sync("bench.steps", {"steps": size.steps})
-            if number >= 20:
-                took.append(time.perf_counter() - start)
-            assert answer.results[0].status == "completed", answer
-    return shape.latencies(took)
-
-
-async def together(cluster: Cluster, size: shape.Size) -> float:
-    """Return the seconds that all runs take, `flight` at a time, each waited for by its caller."""
+async def call(cluster: Cluster, size: shape.Size) -> tuple[list[float], float]:
+    """Return the seconds of each run and of all, `flight` at a time, each waited for by its caller."""
+    took: list[float] = []
     async with AsyncClient(cluster.url) as client:
         numbers = iter(range(size.runs))
 
         async def caller() -> None:
             for _ in numbers:
+                start = time.perf_counter()
                 answer = await client.events.emit_sync("bench.steps", {"steps": size.steps}, timeout="120s")
+                took.append(time.perf_counter() - start)
                 assert answer.results[0].status == "completed", answer
 
         began = time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(size.flight)))
-        return time.perf_counter() - began
+        return took, time.perf_counter() - began
+
+
+def sequential(cluster: Cluster, size: shape.Size) -> dict[str, float]:
+    """Return the figures of W1: one caller that waits for each run."""
+    asyncio.run(call(cluster, shape.Size(runs=20, steps=1, flight=1)))
+    took, _ = asyncio.run(call(cluster, size))
+    return shape.latencies(took)
 
 
 def many(cluster: Cluster, size: shape.Size) -> dict[str, float]:
     """Return the figures of W2."""
-    asyncio.run(together(cluster, shape.Size(runs=64, steps=size.steps, flight=size.flight)))
+    asyncio.run(call(cluster, shape.Size(runs=64, steps=size.steps, flight=size.flight)))
     cpu = cluster.cpu()
-    seconds = asyncio.run(together(cluster, size))
+    _, seconds = asyncio.run(call(cluster, size))
     return {**shape.throughput(size, seconds), **cpu.cores()}
 
 
 def long(cluster: Cluster, size: shape.Size) -> dict[str, float]:
     """Return the figures of W3: one run of many steps, and what their replay costs."""
-    asyncio.run(together(cluster, shape.Size(runs=5, steps=10, flight=1)))
+    asyncio.run(call(cluster, shape.Size(runs=5, steps=10, flight=1)))
     cpu = cluster.cpu()
-    figures = shape.per_step(size, asyncio.run(together(cluster, size)))
+    _, seconds = asyncio.run(call(cluster, size))
+    figures = shape.per_step(size, seconds)
     cores = cpu.cores()
     with Client(cluster.url) as client:
         answer = client.events.emit_sync("bench.replay", {"steps": size.steps}, timeout="120s")

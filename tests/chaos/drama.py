@@ -144,10 +144,10 @@ class Drama:
         runs = self._runs()
         self.see([run for run in runs if run not in self._seen_ended])
         self.accepted_at_first_kill = self.accepted_at_first_kill or len(runs)
-        halt.unlink()
         if "kernel" in parts:
             self._open_kernel()
             self.witness.mark("up", "kernel")
+        halt.unlink()
         self.notes.append(f"killed {kill.victim} after {began} bodies, with {len(runs)} runs accepted")
 
     def _open_kernel(self) -> None:
@@ -190,7 +190,7 @@ class Drama:
 
     def _recent(self) -> list[str]:
         begun = [line.run for line in self.lines if line.phase == "begin"]
-        return list(dict.fromkeys(reversed(begun)))[:15]
+        return list(dict.fromkeys(reversed(begun)))[:4]
 
     def _moving(self) -> list[Any]:
         rows: list[Any] = self.server.plain.call("ListRuns", {"statuses": MOVING, "limit": 500}).get("runs", [])

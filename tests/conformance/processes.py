@@ -110,6 +110,7 @@ class Server(Process):
     def start(self) -> Self:
         """Start it, or start it again on the same data and port, and wait until it is ready."""
         command: list[str | Path] = [sys.executable, "-m", "ironflow_lab.cli", "serve"]
+        command += ["--owner-pid", str(os.getpid())]
         places = ["--port", str(self.port), "--data-dir", str(self.folder / "data")]
         self.spawn([*command, *places, *self.arguments], clean_environment(PYTHONPATH=str(ROOT)))
         until(self.ready, f"the server on port {self.port}\n{self.story()}")

@@ -116,7 +116,7 @@ def test_a_removed_lock_file_lets_no_second_server_in(tree: Path) -> None:
 
 
 def test_status_and_stop(tree: Path) -> None:
-    server = local.start()
+    server = local.start(port=0)
 
     def told(command: str) -> tuple[int, str]:
         run = subprocess.run([*SERVE[:-1], command], capture_output=True, text=True, check=False, timeout=60, cwd=tree)

@@ -170,6 +170,14 @@ def test_connections_are_kept(rogue: Start, ask: Ask) -> None:
     assert (len(server.requests), server.connections) == (3, 1)
 
 
+def test_the_key_goes_with_every_call(rogue: Start) -> None:
+    server = rogue(say(RUN))
+    with Client(server.url, "ifkey_1") as client:
+        for _ in range(2):
+            client.runs.get("run_1")
+    assert [b"authorization: bearer ifkey_1\r\n" in request.lower() for request in server.requests] == [True] * 2
+
+
 def test_nobody_listens(ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"

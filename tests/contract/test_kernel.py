@@ -57,7 +57,8 @@ class Notebook:
 
     def begin(self, code: str) -> str:
         """Start a cell; return its id."""
-        return str(self.client.execute(code))
+        # A kernel aborts what arrives right after an error, unless it is told not to.
+        return str(self.client.execute(code, stop_on_error=False))
 
     def run(self, code: str) -> str:
         """Execute a cell that must not raise; return its id."""
@@ -102,7 +103,8 @@ class Notebook:
 
     def close(self) -> None:
         self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
+        if self.manager.has_kernel:
+            self.manager.shutdown_kernel(now=True)
 
 
 def _environment() -> dict[str, str]:
@@ -119,8 +121,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 
 @pytest.fixture(scope="module")
-def notebook(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    folder = tmp_path_factory.mktemp("notebook")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notebook")
+
+
+@pytest.fixture(scope="module")
+def notebook(server: LocalServer, folder: Path) -> Iterator[Notebook]:
     made = Notebook(folder)
     try:
         made.run(PREPARE.format(url=server.url, folder=str(folder)))
@@ -294,21 +300,20 @@ def test_the_worker_is_named_after_its_notebook(notebook: Notebook) -> None:
     assert notebook.settled(cell).startswith("tour-")
 
 
-def test_a_busy_kernel_ends_at_once_and_its_runs_go_on_elsewhere(server: LocalServer, tmp_path: Path) -> None:
-    first = Notebook(tmp_path)
-    first.run(PREPARE.format(url=server.url, folder=str(tmp_path)))
+def test_a_busy_kernel_ends_at_once_and_its_runs_go_on_elsewhere(
+    notebook: Notebook, folder: Path, server: LocalServer
+) -> None:
+    """Comes last: it ends the notebook's kernel."""
     define = "@function('stuck', on='stuck')\ndef stuck(ctx):\n    import time\n    "
-    first.run(define + "time.sleep(600)\nworker.add(stuck)")
-    cell = first.run("[stuck_run] = client.events.emit('stuck').run_ids; print(stuck_run, worker.worker_id)")
-    run_id, worker_id = first.settled(cell).split()
-    first.client.shutdown()
-    first.client.stop_channels()
-    assert first.manager.provisioner is not None
+    notebook.run(define + "time.sleep(600)\nworker.add(stuck)")
+    cell = notebook.run("[stuck_run] = client.events.emit('stuck').run_ids; print(stuck_run, worker.worker_id)")
+    run_id, worker_id = notebook.settled(cell).split()
+    notebook.client.shutdown()
     # A kernel that waited for its threads would need to be killed; this one ends by itself.
-    _wait_for_end(first.manager)
-    second = Notebook(tmp_path)
+    _wait_for_end(notebook.manager)
+    second = Notebook(folder)
     try:
-        second.run(PREPARE.format(url=server.url, folder=str(tmp_path)))
+        second.run(PREPARE.format(url=server.url, folder=str(folder)))
         second.run(define + "return 'taken over'\nworker.add(stuck)")
         done = second.run(
             f"client.runs.wait([{run_id!r}], timeout=30)\nprint(client.runs.get({run_id!r}).output, worker.worker_id)"

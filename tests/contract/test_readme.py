@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ironflow_lab import local
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -32,8 +34,7 @@ def test_the_first_notebook_runs(tmp_path: Path) -> None:
             timeout=120,
         )
     finally:
-        stop = [sys.executable, "-m", "ironflow_lab.cli", "stop", "--force"]
-        subprocess.run(stop, cwd=tmp_path, check=True, timeout=60, capture_output=True)
+        local.stop(tmp_path / ".ironflow", force=True)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "Hello Ada completed completed"
 

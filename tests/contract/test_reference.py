@@ -27,6 +27,7 @@ WIRE = re.compile(
     r"""client-side | inbound\ HTTP | WebSocket\ /ws
       | [A-Za-z]+Service/[A-Za-z]+                  # a Connect procedure
       | (?:GET|POST|PUT|PATCH|DELETE)\ /api/v1/\S+  # a REST route
+      | GET\ /health
       | [a-z_]+                                     # a wire code
     """,
     re.VERBOSE,

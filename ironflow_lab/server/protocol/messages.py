@@ -21,8 +21,6 @@ _NESTED: dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]] = {
 }
 # Fields that hold records; what lies below any other belongs to the user, nulls included.
 _RECORDS = frozenset({"concurrency", "error", "jobs", "retry", "steps", "triggers", "version", "yield"})
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def read(body: bytes, kind: type[Any]) -> Any:
@@ -34,7 +32,7 @@ def read(body: bytes, kind: type[Any]) -> Any:
     text = body or b"{}"
     try:
         message = _decoded(text if kind is dict else _camel(text, kind), kind)
-        if _is_deep(text):
+        if codec.is_deep(text, DEEPEST):
             raise RecursionError
     except msgspec.ValidationError as error:
         raise InvalidArgumentError(f"the message is not a {kind.__name__}: {error}") from None
@@ -61,20 +59,6 @@ def _without_nulls(value: Any) -> Any:
         return value
     given = ((name, item) for name, item in value.items() if item is not None)
     return {name: _without_nulls(item) if name in _RECORDS else item for name, item in given}
-
-
-def _is_deep(text: bytes) -> bool:
-    """Return whether well-formed JSON nests deeper than `DEEPEST`: a look at the bytes alone, in C."""
-    if text.count(b"[") + text.count(b"{") <= DEEPEST:
-        return False
-    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(unescaped.translate(_ONE_KIND, _NOT_BRACKETS).split(b'"')[::2])
-    # Each pass takes the innermost level away.
-    for _ in range(DEEPEST):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
 
 
 def _camel(body: bytes, kind: type[msgspec.Struct]) -> bytes:

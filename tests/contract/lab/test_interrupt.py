@@ -47,7 +47,10 @@ def stopped(kernel: Any, code: str) -> dict[str, Any]:
         if message["msg_type"] == "stream" and message["content"]["text"] == "waiting\n":
             manager.interrupt_kernel()
 
-    reply = client.execute_interactive(f"print('waiting', flush=True)\n{code}", timeout=PATIENCE, output_hook=hook)
+    # A kernel aborts what arrives right after an error, unless it is told not to.
+    reply = client.execute_interactive(
+        f"print('waiting', flush=True)\n{code}", timeout=PATIENCE, output_hook=hook, stop_on_error=False
+    )
     content: dict[str, Any] = reply["content"]
     return content
 

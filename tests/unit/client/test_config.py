@@ -73,6 +73,11 @@ def test_discovery_is_skipped(tmp_path: Path, variables: dict[str, str]) -> None
     assert resolve(tmp_path, **variables).server_url == config.DEFAULT_URL
 
 
+def test_a_key_in_the_environment_is_used(tmp_path: Path) -> None:
+    assert resolve(tmp_path, IRONFLOW_API_KEY="ifkey_1").api_key == "ifkey_1"
+    assert resolve(tmp_path, "http://a:1", IRONFLOW_API_KEY="ifkey_1").api_key == "ifkey_1"
+
+
 def test_blank_variables_are_unset(tmp_path: Path) -> None:
     place(tmp_path)
     settings = resolve(tmp_path, IRONFLOW_SERVER_URL=" ", IRONFLOW_API_KEY="", IRONFLOW_NO_DISCOVERY="0")

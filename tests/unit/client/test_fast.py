@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +42,12 @@ class Lines:
     def __init__(self, play: Callable[[Line, bytes], None]) -> None:
         self.play = play
         self.opened: list[Line] = []
+        self.places: list[tuple[Any, ...]] = []
 
-    async def create(self, make: Callable[[], asyncio.Protocol], *place: Any, **options: Any) -> Any:
+    async def create(
+        self, make: Callable[[], asyncio.Protocol], host: str, port: int, *, ssl: Any, server_hostname: str | None
+    ) -> Any:
+        self.places.append((host, port, ssl, server_hostname))
         line = Line(make(), self.play)
         self.opened.append(line)
         return line, line.protocol
@@ -196,6 +201,20 @@ async def test_closing_fails_what_is_under_way(monkeypatch: pytest.MonkeyPatch) 
     lines.opened[0].protocol.connection_lost(None)
     with pytest.raises(httpx.ReadError):
         await call
+
+
+async def test_tls_checks_the_name_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = Lines(answering(OK))
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", lines.create)
+    monkeypatch.setattr(_seam, "getproxies", dict)
+    endpoint = _seam.Endpoint(Settings(server_url="https://ironflow.invalid"), timeout=30.0)
+    pool = endpoint.open_fast()
+    assert pool is not None
+    await ask(pool)
+    ((host, port, tls, name),) = lines.places
+    assert (host, port, name) == ("ironflow.invalid", 443, "ironflow.invalid")
+    assert tls.check_hostname
+    assert tls.verify_mode is ssl.CERT_REQUIRED
 
 
 def test_a_request_as_it_goes_over_the_line() -> None:

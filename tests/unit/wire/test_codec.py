@@ -54,3 +54,19 @@ def test_a_job_that_lacks_its_fence_is_refused() -> None:
     assert (job.event.version, job.max_attempts) == (1, msgspec.UNSET)
     with pytest.raises(msgspec.ValidationError, match="lease_token"):
         codec.decode(head + b',"execution_seq":1}', Assignment)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        (b"7", 0),
+        (b"[]", 1),
+        (b'{"a":[{"b":1}]}', 3),
+        (b"[[],[],[[]]]", 3),
+        (b'["[[[[","\\"{{{","\\\\",["\\\\\\"[["]]', 2),
+    ],
+)
+def test_how_deep_json_nests(text: bytes, levels: int) -> None:
+    msgspec.json.decode(text)
+    assert not codec.is_deep(text, levels)
+    assert levels == 0 or codec.is_deep(text, levels - 1)

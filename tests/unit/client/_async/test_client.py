@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from ironflow_lab.client import AsyncClient
-from ironflow_lab.errors import DefinitionError
+from ironflow_lab.errors import DefinitionError, UnavailableError
+from ironflow_lab.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from tests.unit.client._async.conftest import AsyncScript
@@ -54,3 +55,13 @@ async def test_the_client_is_a_context_manager(script: AsyncScript) -> None:
     async with AsyncClient("http://here:2", transport=script) as client:
         assert client.server_url == "http://here:2"
     assert script.closed
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+async def test_a_read_is_sent_as_often_as_the_policy_says(script: AsyncScript, attempts: int) -> None:
+    client = AsyncClient("http://here:2", retry=RetryPolicy(attempts=attempts, initial=0.0), transport=script)
+    for _ in range(attempts):
+        script.fail(UnavailableError("gone"))
+    with pytest.raises(UnavailableError):
+        await client.runs.get("run_1")
+    assert len(script.requests) == attempts

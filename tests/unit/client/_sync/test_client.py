@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from ironflow_lab.client import Client
-from ironflow_lab.errors import DefinitionError
+from ironflow_lab.errors import DefinitionError, UnavailableError
+from ironflow_lab.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from tests.unit.client._sync.conftest import Script
@@ -55,3 +56,13 @@ def test_the_client_is_a_context_manager(script: Script) -> None:
     with Client("http://here:2", transport=script) as client:
         assert client.server_url == "http://here:2"
     assert script.closed
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_a_read_is_sent_as_often_as_the_policy_says(script: Script, attempts: int) -> None:
+    client = Client("http://here:2", retry=RetryPolicy(attempts=attempts, initial=0.0), transport=script)
+    for _ in range(attempts):
+        script.fail(UnavailableError("gone"))
+    with pytest.raises(UnavailableError):
+        client.runs.get("run_1")
+    assert len(script.requests) == attempts
