@@ -24,17 +24,19 @@ def cause(code: str, message: str) -> str:
     Numbers and UUIDs in a message are replaced by `#`, so that "order 7 unknown" and "order 8
     unknown" are one cause.
     """
-    first = message.strip().partition("\n")[0].strip()
     if code not in _GENERAL:
         return code
-    text = _VARYING.sub("#", first) or code or "no error recorded"
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    text = _VARYING.sub("#", _first_line(message)) or code or "no error recorded"
+    return _short(text)
 
 
 def causes(
     frame: pd.DataFrame, *, status: str = "status", error: str = "error", code: str = "error_code"
 ) -> pd.DataFrame:
-    """Return the failed rows counted: `cause`, `count`, `example`, the most frequent first."""
+    """Return the failed rows counted: `cause`, `count`, `example`, the most frequent first.
+
+    Where all messages of a cause are the same, the cause is the message, numbers and all.
+    """
     missing = [name for name in (status, error, code) if name not in frame.columns]
     if missing:
         raise DefinitionError(f"failures need the columns status, error and error_code; absent: {missing}")
@@ -43,8 +45,12 @@ def causes(
     found = [cause(str(one), str(other)) for one, other in zip(codes, messages, strict=True)]
     table = pd.DataFrame({"cause": pd.array(found, dtype="string"), "example": messages.to_numpy()})
     counted = table.groupby("cause", sort=False, as_index=False).agg(
-        count=("cause", "size"), example=("example", "first")
+        count=("cause", "size"), example=("example", "first"), distinct=("example", "nunique")
     )
+    spoken = counted["example"].map(lambda text: cause("", str(text))) == counted["cause"]
+    alike = (counted["distinct"] == 1) & (counted["example"] != "") & spoken
+    counted["cause"] = counted["cause"].mask(alike, counted["example"].map(lambda text: _short(_first_line(text))))
+    counted = counted.drop(columns="distinct")
     return counted.sort_values(["count", "cause"], ascending=[False, True], ignore_index=True)
 
 
@@ -75,6 +81,14 @@ def failures(frame: pd.DataFrame, *, most: int = 20, **columns: str) -> go.Figur
     made.update_xaxes(rangemode="tozero", tickformat=",d")
     made.update_yaxes(type="category")
     return made
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].strip()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _clip(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from msgspec import UNSET
 
-from ironflow_lab.clock import MILLISECOND, Clock
+from ironflow_lab.clock import MICROSECOND, MILLISECOND, Clock
 from ironflow_lab.errors import NonRetryableError, PayloadError, StepError, StepTimeoutError
 from ironflow_lab.models.instant import format_instant
 from ironflow_lab.models.workers import StepResult
@@ -75,8 +75,8 @@ class Attempt:
                 id=self._step_id,
                 name=self._name,
                 status=status,
-                started_at=format_instant(self._started // MILLISECOND * MILLISECOND),
-                ended_at=format_instant(ended // MILLISECOND * MILLISECOND),
+                started_at=format_instant(self._started // MICROSECOND * MICROSECOND),
+                ended_at=format_instant(ended // MICROSECOND * MICROSECOND),
                 duration_ms=(ended - self._started) // MILLISECOND,
                 output=output,
                 error=error,

@@ -11,7 +11,7 @@ from ironflow_lab.clock import MILLISECOND, SECOND
 from ironflow_lab.models.workers import Assignment
 
 TERMINAL = {"completed", "failed", "cancelled"}
-LEASE, ACK, RECONNECT = 90 * SECOND, 15 * SECOND, 5 * SECOND
+LEASE, ACK, RECONNECT, ABSENT = 90 * SECOND, 15 * SECOND, 5 * SECOND, SECOND
 FOREVER = 1 << 62
 
 # What one kind of act may do to a run it means; no other run may change at all.
@@ -121,6 +121,7 @@ class Segment:
     lease_until: int
     run_until: int
     known: bool = False
+    restored: bool = False
 
 
 @dataclass
@@ -141,13 +142,15 @@ class Hands:
     def seen(self, job: Assignment, now: int) -> None:
         """The holder has shown that it knows of the job."""
         segment = self.segments[job.run_id]
-        segment.known = True
+        segment.known, segment.restored = True, False
         segment.lease_until = FOREVER if segment.worker in self.held else now + LEASE
 
     def beat(self, worker: str, job_ids: list[str], now: int) -> None:
         for segment in self.of(worker):
             if segment.job.job_id in job_ids:
                 self.seen(segment.job, now)
+            elif segment.restored:
+                segment.lease_until = min(segment.lease_until, now + ABSENT)
             elif segment.lease_until == FOREVER:
                 segment.known, segment.lease_until = False, now + LEASE
 
@@ -165,7 +168,7 @@ class Hands:
         self.held.clear()
         for run_id, segment in self.segments.items():
             left = max(runs[run_id]["timeout_ms"] * MILLISECOND - runs[run_id]["executed_ns"], 1)
-            segment.known, segment.run_until = False, now + left
+            segment.known, segment.restored, segment.run_until = False, True, now + left
             segment.lease_until = now + (RECONNECT if segment.worker == ours else LEASE)
 
     def passed(self, now: int) -> dict[str, str]:

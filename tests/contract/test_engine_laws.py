@@ -299,7 +299,7 @@ def bounds(examples: int, steps: int, *, derandomize: bool) -> settings:
 
 
 def test_the_laws_hold() -> None:
-    run_state_machine_as_test(Engine, settings=bounds(30, 60, derandomize=True))
+    run_state_machine_as_test(Engine, settings=bounds(60, 60, derandomize=True))
 
 
 @pytest.mark.soak

@@ -376,12 +376,25 @@ CALLS = [
 ]
 
 
-@settings(
-    max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(call=st.sampled_from(CALLS), body=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6))
+ANY_CALL = {"call": st.sampled_from(CALLS), "body": st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6)}
+ONE_SERVER = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=120, derandomize=True, deadline=None, suppress_health_check=ONE_SERVER)
+@given(**ANY_CALL)
 def test_no_body_at_all_makes_the_server_fail(line: Line, call: tuple[str, str], body: dict[str, Any]) -> None:
-    answer = line(*call, body)
+    no_failure(line(*call, body))
+
+
+@pytest.mark.soak
+@settings(max_examples=3_000, deadline=None, suppress_health_check=ONE_SERVER)
+@given(**ANY_CALL)
+def test_no_body_of_many_makes_the_server_fail(line: Line, call: tuple[str, str], body: dict[str, Any]) -> None:
+    no_failure(line(*call, body))
+
+
+def no_failure(answer: Answer) -> None:
+    """Check that a request was answered, or refused as the caller's fault."""
     if answer.status != 200:
         status, code = answer.fault
         assert status in (400, 404, 409, 501), answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -36,9 +37,15 @@ def length(path: Path) -> int:
     return len(path.read_text().splitlines())
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text())
+
+
 def functions(path: Path) -> Iterator[Function]:
     """Yield every function and method of a file, the nested ones too."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield measured(path, node)
 
@@ -69,9 +76,7 @@ def test_no_file_is_long() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     silent = [
-        str(path.relative_to(ROOT))
-        for path in sources("ironflow_lab", "tests")
-        if not ast.get_docstring(ast.parse(path.read_text()))
+        str(path.relative_to(ROOT)) for path in sources("ironflow_lab", "tests") if not ast.get_docstring(parsed(path))
     ]
     assert not silent, f"a first sentence is missing in: {silent}"
 

@@ -92,7 +92,7 @@ class Leases:
         self._next = min(self._next, entry.lease_until, entry.run_until)
 
     def _renew(self, entry: _Entry, now: int) -> None:
-        entry.known = True
+        entry.known, entry.restored = True, False
         entry.lease_until = _NEVER if entry.worker_id in self._held else now + self._lease_ns
 
     def _beat(self, worker_id: str, segments: frozenset[tuple[str, int]], now: int) -> None:

@@ -62,7 +62,7 @@ def charge(number: int, attempt: int) -> int:
     return number * 100
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def script() -> Callable[..., subprocess.Popen[str]]:
     """Start a program of its own: `script(folder, code, **environment)`."""
 

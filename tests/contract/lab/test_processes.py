@@ -123,34 +123,41 @@ def test_the_embedded_server_at_another_port_gets_the_functions_again(tmp_path: 
     assert output.split()[1:] == ["True", "2"], errors
 
 
-@pytest.mark.parametrize("patch", ["", "nest_asyncio2", "nest_asyncio"])
-def test_the_library_works_under_either_patch_and_under_none(
-    patch: str, server: LocalServer, tmp_path: Path, script: Script
-) -> None:
-    if patch:
-        pytest.importorskip(patch)
-    child = script(
-        tmp_path,
-        f"""
+PATCHES = ("", "nest_asyncio2", "nest_asyncio")
+
+
+@pytest.fixture(scope="module")
+def patched(server: LocalServer, folder: Path, script: Script) -> dict[str, subprocess.Popen[str]]:
+    """Return a program for each patch, started side by side since each takes seconds."""
+    code = """
         import asyncio
         import ironflow_lab as il
 
         async def main():
-            patch = {patch!r}
+            patch, url = {patch!r}, {url!r}
             if patch:
                 __import__(patch).apply()
-            lab = il.connect({server.url!r})
+            lab = il.connect(url)
 
-            @lab.function("nested", on="nested.asked")
+            @lab.function("nested" + patch, on="nested.asked" + patch)
             async def nested(ctx):
                 return await ctx.step.run("double", lambda: ctx.event.data * 2)
 
-            print(lab.emit_sync("nested.asked", 4).result, len(lab.runs(limit=1)))
+            print(lab.emit_sync("nested.asked" + patch, 4).result, len(lab.runs(limit=1)))
             async with lab.aio as client:
                 print((await client.server.health()).status)
 
         asyncio.run(main())
-        """,
-    )
-    output, errors = child.communicate(timeout=60)
+        """
+    places = {patch: folder / f"patch{number}" for number, patch in enumerate(PATCHES)}
+    for place in places.values():
+        (place / ".ironflow").mkdir(parents=True)
+    return {patch: script(place, code.format(patch=patch, url=server.url)) for patch, place in places.items()}
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_the_library_works_under_either_patch_and_under_none(
+    patch: str, patched: dict[str, subprocess.Popen[str]]
+) -> None:
+    output, errors = patched[patch].communicate(timeout=60)
     assert output.split() == ["8", "1", "ok"], errors

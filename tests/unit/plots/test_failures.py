@@ -64,6 +64,15 @@ def test_the_figure_has_a_labelled_bar_a_cause() -> None:
     assert figure.layout.yaxis.title.text == "cause"
 
 
+def test_a_number_that_never_varies_is_part_of_the_cause() -> None:
+    high = ("failed", "tip is more than 40 % of the bill\nand more", "STEP_FAILED")
+    unknown = [("failed", f"order {number} unknown", "ERROR") for number in (7, 8)]
+    assert list(causes(frame(high, high, *unknown))["cause"]) == [
+        "order # unknown",
+        "tip is more than 40 % of the bill",
+    ]
+
+
 def test_other_peoples_words_are_not_markup() -> None:
     figure = failures(frame(("failed", "<img src=x onerror=alert(1)>", "ERROR")))
     assert "<img" not in json.dumps(figure.to_plotly_json(), default=str)

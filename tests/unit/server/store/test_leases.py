@@ -144,6 +144,13 @@ class TestHeldByAConnection:
         assert leases.lapsed(START + ABSENT_NS - 1) == []
         assert leases.lapsed(START + ABSENT_NS) == [lapse("run_2", at=START + ABSENT_NS)]
 
+    def test_one_that_arrived_after_all_is_no_longer_an_earlier_servers(self, leases: Leases) -> None:
+        leases.restore("run_1", 1, "w", START + LEASE, START + 10 * LEASE)
+        leases.apply(Beat("w", frozenset({("run_1", 1)})), START)
+        # Its report is on its way: heartbeats leave it out by then.
+        leases.apply(Beat("w", frozenset()), START + SECOND)
+        assert leases.lapsed(START + LEASE - 1) == []
+
     def test_silence_is_no_heartbeat(self, leases: Leases) -> None:
         leases.apply(Held("w", True), START)
         lease(leases)
