@@ -34,7 +34,7 @@ ann@host:/data on /Volumes/far (macfuse, nodev, nosuid, synchronous, mounted by 
     ("path", "kind"),
     [
         ("/", "ext4"),
-        ("/work/x", "ext4"),
+        ("/srv/x", "ext4"),
         ("/homework", "ext4"),
         ("/home", "nfs4"),
         ("/home/ann/project/.ironflow", "nfs4"),
