@@ -117,9 +117,7 @@ class Drama:
     def story(self) -> str:
         """Return what the processes said, for a failure."""
         parts = [*self.notes, self.server.story()]
-        parts += [self.kernel.story()] if self.kernel else []
-        parts += [f"emitted: {self.emitted}, and these have not ended:", *map(str, self._moving()[:8])]
-        return "\n".join(parts)
+        return "\n".join([*parts, self.kernel.story()] if self.kernel else parts)
 
     # ---- killing and starting again
 
@@ -166,7 +164,12 @@ class Drama:
         deadline = time.monotonic() + PATIENCE
         while not done():
             self._watch_emission()
-            assert time.monotonic() < deadline, f"waited {PATIENCE:.0f} s for {what}\n{self.story()}"
+            if time.monotonic() > deadline:
+                moving = "\n".join(map(str, self._moving()[:8]))
+                raise AssertionError(
+                    f"waited {PATIENCE:.0f} s for {what}; emitted: {self.emitted}\n{self.story()}\n"
+                    f"these have not ended:\n{moving}"
+                )
             time.sleep(0.002)
 
     def _watch_emission(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,17 +20,19 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n
 ENDLESS = b"HTTP/1.1 200 OK\r\n\r\n{}"
 
 
-class Line(asyncio.Transport):
-    """A connection whose other end is the test: `play` gets each request and feeds the protocol."""
+class Line:
+    """A connection whose other end is the test: `play` gets each request and feeds the protocol.
+
+    No `asyncio.Transport`, as those of other event loops are none.
+    """
 
     def __init__(self, protocol: asyncio.Protocol, play: Callable[[Line, bytes], None]) -> None:
-        super().__init__()
         self.protocol, self.play = protocol, play
         self.aborted = False
-        protocol.connection_made(self)
+        protocol.connection_made(cast("asyncio.Transport", self))
 
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        self.play(self, bytes(data))
+    def write(self, data: bytes) -> None:
+        self.play(self, data)
 
     def abort(self) -> None:
         self.aborted = True
