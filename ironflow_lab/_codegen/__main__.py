@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ironflow_lab._codegen import descriptors
 from ironflow_lab._codegen.sync import Translator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when out of date")
     checking = parser.parse_args(arguments).check
     translator = Translator()
-    wanted = _tidied({path: text for twin in TWINS for path, text in _twins(twin, translator)})
-    stale = [path for path, text in wanted.items() if not _holds(path, text)]
+    texts = _tidied({path: text for twin in TWINS for path, text in _twins(twin, translator)})
+    wanted = {path: text.encode() for path, text in texts.items()}
+    wanted[descriptors.TARGET] = descriptors.compiled(ROOT)
+    stale = [path for path, content in wanted.items() if not _holds(path, content)]
     orphans = [path for path in _present() if path not in wanted]
     for rule in translator.unused:
         print(f"the rule {rule!r} applies nowhere: remove it from _codegen/sync.py")
@@ -65,15 +68,15 @@ def _present() -> list[Path]:
     return [path.relative_to(ROOT) for twin in TWINS for path in (ROOT / twin / "_sync").rglob("*.py")]
 
 
-def _holds(path: Path, text: str) -> bool:
+def _holds(path: Path, content: bytes) -> bool:
     target = ROOT / path
-    return target.is_file() and target.read_text(encoding="utf-8") == text
+    return target.is_file() and target.read_bytes() == content
 
 
-def _write(changed: dict[Path, str], orphans: list[Path]) -> None:
-    for path, text in changed.items():
+def _write(changed: dict[Path, bytes], orphans: list[Path]) -> None:
+    for path, content in changed.items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / path).write_text(text, encoding="utf-8")
+        (ROOT / path).write_bytes(content)
     for path in orphans:
         (ROOT / path).unlink()
 

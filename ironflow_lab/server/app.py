@@ -23,6 +23,7 @@ from ironflow_lab.errors import ServerStartError
 from ironflow_lab.server.protocol.asgi import App
 from ironflow_lab.server.protocol.connect import Connect
 from ironflow_lab.server.protocol.exchange import first
+from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.server.store.desk import Desk
@@ -108,10 +109,12 @@ async def _application(config: ServeConfig, ending: asyncio.Event) -> AsyncItera
     lease_ns = int(config.lease_seconds * SECOND)
     desk = Desk(config.data_dir, clock=config.clock, ids=config.ids, lease_ns=lease_ns, wakes=waiting)
     reads = Reader(config.data_dir)
+    history = History(reads, waiting)
     try:
         yield App(
-            connect=Connect(desk, reads, waiting),
+            connect=Connect(desk, reads, waiting, history.procedures),
             workers=Workers(desk, waiting, lease_seconds=config.lease_seconds, closing=ending),
+            history=history,
             waiting=waiting,
             reads=reads,
             clock=config.clock,

@@ -17,12 +17,16 @@ JSON_HEADERS = (("content-type", "application/json"), ("connect-protocol-version
 # Methods the protocol marks as free of side effects (rpc.md section 6): only these are sent again.
 REPEATABLE = frozenset(
     {
+        "AuditService/GetAuditTrail",
         "IronflowService/GetFunction",
         "IronflowService/GetRun",
         "IronflowService/GetRunSteps",
         "IronflowService/Health",
         "IronflowService/ListFunctions",
         "IronflowService/ListRuns",
+        "TimeTravelService/GetRunStateAt",
+        "TimeTravelService/GetRunTimeline",
+        "TimeTravelService/GetStepOutputAt",
     }
 )
 

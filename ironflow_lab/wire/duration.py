@@ -12,6 +12,7 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w"
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
 # Milliseconds travel as signed 64-bit integers.
 _LONGEST = 2**63 - 1
+_LARGEST_FIELD = 2**31 - 1
 _WRITTEN = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 Duration = float | int | str | timedelta
@@ -39,6 +40,11 @@ def milliseconds(value: Duration) -> int:
 def seconds(value: Duration) -> float:
     """Return seconds, by the rules of `milliseconds`."""
     return milliseconds(value) / 1_000
+
+
+def in_field(value_ms: int) -> int:
+    """Return the milliseconds as a message's 32-bit field holds them: from 25 days on, the most it can."""
+    return min(value_ms, _LARGEST_FIELD)
 
 
 def text(value_ms: int) -> str:

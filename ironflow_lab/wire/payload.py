@@ -8,7 +8,7 @@ import msgspec
 
 T = TypeVar("T")
 
-_NESTED = ("runs", "steps", "results")
+_NESTED = ("events", "runs", "steps", "results")
 
 
 def split(name: str, value: Any) -> dict[str, Any]:

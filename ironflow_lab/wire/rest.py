@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from ironflow_lab.models.instant import Int32
+from ironflow_lab.models.instant import Instant, Int32, format_instant
+from ironflow_lab.models.runs import NOT_SET
 from ironflow_lab.models.server import Ready
 from ironflow_lab.models.workers import (
     Assignment,
@@ -28,6 +29,9 @@ T = TypeVar("T")
 WORKERS = "/api/v1/workers/"
 LAB_WAIT = "/lab/v1/runs/wait"
 LAB_LEASE = "/lab/v1/workers/{}/lease"
+LAB_AUDIT = "/lab/v1/runs/{}/audit"
+AUDIT = "/api/v1/audit"
+AUDIT_SETTINGS = AUDIT + "/settings"
 _JSON = (("content-type", "application/json"),)
 LONGEST_POLL = 25
 
@@ -100,6 +104,51 @@ def wait_for_runs(message: RunsWaitRequest) -> Request:
         headers=_JSON,
         repeatable=True,
         wait=message.timeout_ms / 1000,
+    )
+
+
+def audit_search(
+    *,
+    run_id: str = "",
+    function_id: str = "",
+    event_type: str = "",
+    since: Instant = NOT_SET,
+    until: Instant = NOT_SET,
+    limit: int = 0,
+    cursor: str = "",
+) -> Request:
+    """Return the read of audit events across runs, newest first (rest.md, Audit)."""
+    asked = {
+        "run_id": run_id,
+        "function_id": function_id,
+        "event_type": event_type,
+        "from": format_instant(since) if since else "",
+        "to": format_instant(until) if until else "",
+        "limit": str(limit) if limit else "",
+        "cursor": cursor,
+    }
+    query = tuple((name, value) for name, value in asked.items() if value)
+    return Request(method="GET", path=AUDIT, query=query, repeatable=True)
+
+
+def audit_settings() -> Request:
+    """Return the read of what the server captures."""
+    return get(AUDIT_SETTINGS)
+
+
+def audit_follow(run_id: str, *, cursor: str = "", limit: int = 0, wait: int = 0) -> Request:
+    """Return the read of a run's audit events after `cursor`, held up to `wait` seconds while there is none.
+
+    Embedded server only (`runs/audit` in its capabilities); no longer than `LONGEST_POLL`.
+    """
+    held = min(wait, LONGEST_POLL)
+    asked = {"cursor": cursor, "limit": str(limit) if limit else "", "wait": str(held) if held > 0 else ""}
+    return Request(
+        method="GET",
+        path=LAB_AUDIT.format(quote(run_id, safe="")),
+        query=tuple((name, value) for name, value in asked.items() if value),
+        repeatable=True,
+        wait=float(max(held, 0)),
     )
 
 

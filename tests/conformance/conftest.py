@@ -15,8 +15,10 @@ import pytest
 from tests.conformance.plain import Plain
 from tests.conformance.plain_worker import PlainWorker
 from tests.conformance.processes import Official, Process, Server
+from tests.conformance.rpc import OfficialRpc
 
 HERE = Path(__file__).parent
+RPC = [(client, codec) for client in ("sync", "async") for codec in ("binary", "json")]
 PROCESSES = pytest.StashKey[list[Process]]()
 
 StartOfficial = Callable[..., Official]
@@ -69,6 +71,16 @@ def plain(
     processes.append(server)
     with server:
         yield server.plain
+
+
+@pytest.fixture(scope="session", params=RPC, ids="-".join)
+def rpc(
+    request: pytest.FixtureRequest, plain: Plain, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OfficialRpc]:
+    """The official RPC client, blocking and async, in either codec."""
+    client, codec = request.param
+    with OfficialRpc(plain.url, tmp_path_factory.mktemp("rpc"), client=client, codec=codec) as started:
+        yield started
 
 
 @pytest.fixture

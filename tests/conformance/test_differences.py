@@ -92,8 +92,8 @@ def test_missing_routes_say_so(plain: Plain, route: str) -> None:
     assert plain.send(method, path).fault in ((404, "not_found"), (501, "unimplemented"))
 
 
-def test_binary_messages_are_refused_plainly(plain: Plain) -> None:
-    for kind in ("application/proto", "application/connect+proto", "application/connect+json"):
+def test_streams_are_refused_plainly(plain: Plain) -> None:
+    for kind in ("application/connect+proto", "application/connect+json"):
         answer = plain.send("POST", "/ironflow.v1.IronflowService/GetRun", b"", headers={"Content-Type": kind})
         assert answer.status == 415, answer
         assert answer.fault[1] in ("invalid_argument", "unimplemented")

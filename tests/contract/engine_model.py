@@ -5,10 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from ironflow_lab.clock import MILLISECOND, SECOND
+from ironflow_lab.models.instant import format_instant
 from ironflow_lab.models.workers import Assignment
+from ironflow_lab.server.engine.fold import Fold, tell
 
 TERMINAL = {"completed", "failed", "cancelled"}
 LEASE, ACK, RECONNECT, ABSENT = 90 * SECOND, 15 * SECOND, 5 * SECOND, SECOND
@@ -42,15 +47,20 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rows:
-    """All runs by id and all steps by run and step id."""
+    """All runs by id, all steps by run and step id, and each run's audit events in order of writing."""
 
     runs: dict[str, Row]
     steps: dict[tuple[str, str], Row]
+    audit: dict[str, list[Row]]
 
 
 def read(db: sqlite3.Connection) -> Rows:
     """Return the committed rows."""
+    audit: dict[str, list[Row]] = {}
+    for row in _rows(db, "SELECT * FROM audit ORDER BY seq"):
+        audit.setdefault(row["run_id"], []).append(row)
     return Rows(
+        audit=audit,
         runs={row["id"]: row for row in _rows(db, "SELECT * FROM runs")},
         steps={(row["run_id"], row["step_id"]): row for row in _rows(db, "SELECT * FROM steps")},
     )
@@ -76,6 +86,97 @@ def check(before: Rows, after: Rows, act: Act) -> None:
     for key, new in after.steps.items():
         if before.steps.get(key) != new:
             _check_step(before.steps.get(key), new, before.runs[key[0]], act)
+    for run_id, run in after.runs.items():
+        if run["recording"]:
+            _check_trail(before, after, run)
+        else:
+            assert run_id not in after.audit, f"{run_id} is not recorded, and has audit events"
+
+
+def _check_trail(before: Rows, after: Rows, run: Row) -> None:
+    """The trail only grows, in time's order, and exactly with the run; folded, it is the run."""
+    old, new = before.audit.get(run["id"], []), after.audit[run["id"]]
+    assert new[: len(old)] == old, "the past has changed"
+    assert all(one["at"] < two["at"] for one, two in pairwise(new)), "audit events out of order"
+    assert new[0]["at"] == run["created_at"]
+    assert len({row["id"] for row in new}) == len(new)
+    for row in new[len(old) :]:
+        assert (row["env"], row["function_id"]) == (run["env"], run["function_id"])
+        assert msgspec.json.decode(row["payload"]).get("stepId", "") == row["step_id"]
+    before_run = before.runs.get(run["id"])
+    grew = len(new) > len(old)
+    assert grew == (_told(before, run["id"]) != _told(after, run["id"])), f"a change untold, or told without one: {new}"
+    if grew:
+        assert run["updated_at"] == new[-1]["at"], "the run's row does not follow its trail"
+        assert before_run is None or new[len(old)]["at"] > before_run["updated_at"]
+    _check_fold(after, run, new)
+    _check_news(old, new)
+
+
+def _told(rows: Rows, run_id: str) -> Any:
+    """What a trail tells of a run: all of it that anybody can see change."""
+    if run_id not in rows.runs:
+        return None
+    run = rows.runs[run_id]
+    steps = [
+        {name: value for name, value in row.items() if name not in ("updated_at", "sequence")}
+        for (owner, _), row in sorted(rows.steps.items())
+        if owner == run_id and run["recording"] != "run_lifecycle"
+    ]
+    # A restart counts a running segment anew, which its event tells of.
+    counted = run["executed_ns"] if run["status"] == "running" else 0
+    names = ("status", "attempt", "output", "error", "execution_seq", "due_at", "cancellation_cause")
+    return [run[name] for name in names], counted, run["claimed_at"], steps
+
+
+def _check_news(old: list[Row], new: list[Row]) -> None:
+    """Every event tells something: a step reported again unchanged is told once.
+
+    Only how long a failed step took is not in its event; and a restart tells of time alone.
+    """
+    fold = _folded(old)
+    for row in new[len(old) :]:
+        before = _state(fold)
+        fold.feed(tell([_moment(row)]))
+        silent = row["type"] == "step.failed" or b'"restarted"' in row["payload"]
+        assert silent or _state(fold) != before, f"an event without news: {row}"
+
+
+def _state(fold: Fold) -> Any:
+    return (
+        fold.status,
+        fold.attempt,
+        fold.output,
+        fold.error,
+        [msgspec.structs.astuple(one) for one in fold.steps.values()],
+    )
+
+
+def _folded(events: list[Row]) -> Fold:
+    return Fold().feed(tell(map(_moment, events)))
+
+
+def _moment(row: Row) -> tuple[str, str, int, bytes]:
+    return row["type"], row["step_id"], row["at"], row["payload"]
+
+
+def _check_fold(after: Rows, run: Row, events: list[Row]) -> None:
+    fold = _folded(events)
+    assert (fold.status, fold.attempt) == (run["status"], run["attempt"])
+    assert (fold.output, fold.error) == (run["output"] or b"", run["error"] or b"")
+    steps = {step_id: row for (run_id, step_id), row in after.steps.items() if run_id == run["id"]}
+    if run["recording"] == "run_lifecycle":
+        assert {row["step_id"] for row in events} == {""}
+        return
+    assert fold.steps.keys() == steps.keys()
+    for step_id, row in steps.items():
+        step = fold.steps[step_id]
+        assert (step.name, step.type, step.status) == (row["name"], row["type"], row["status"])
+        assert (step.output, step.error) == (row["output"] or b"", row["error"] or b"")
+        ended = format_instant(row["ended_at"]) if row["ended_at"] else ""
+        assert (step.started_at, step.completed_at) == (format_instant(row["started_at"]), ended)
+        # What a failed step took is not in its event (engine.md section 13).
+        assert step.duration_ms == (0 if row["status"] == "failed" else row["duration_ms"])
 
 
 def _check_run(old: Row, new: Row, act: Act) -> None:

@@ -49,8 +49,13 @@ FENCED = [
     ("local", "uvicorn", "fence-asgi"),
     ("runtime", "httptools", "fence-asgi"),
     ("client", "uvloop", "fence-asgi"),
+    ("wire", "google", "fence-protobuf"),
+    ("client", "google", "fence-protobuf"),
+    ("server.store", "google", "fence-protobuf"),
     ("lab", "IPython", "fence-ipython"),
     ("runtime", "ipykernel", "fence-ipython"),
+    ("client", "tornado", "fence-jupyter"),
+    ("lab", "jupyter_server", "fence-jupyter"),
     ("client", "pandas", "fence-frames"),
     ("debug", "numpy", "fence-frames"),
     ("server.store", "pandas", "fence-frames"),
@@ -75,8 +80,11 @@ ALLOWED = [
     ("client", "httpx"),
     ("client", "aiohttp"),
     ("jupyter", "httpx"),
+    ("jupyter", "tornado"),
+    ("jupyter", "jupyter_server"),
     ("server.store", "sqlite3"),
     ("server.protocol", "httptools"),
+    ("server.protocol", "google"),
     ("kernel", "IPython"),
     ("frames", "pandas"),
     ("report", "numpy"),
@@ -108,7 +116,7 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         shutil.copy(ROOT / "pyproject.toml", folder)
-        ignore = shutil.ignore_patterns("__pycache__", "static")
+        ignore = shutil.ignore_patterns("__pycache__", "static", "labextension")
         shutil.copytree(ROOT / "ironflow_lab", folder / "ironflow_lab", ignore=ignore)
 
     def package(self, name: str) -> Path:

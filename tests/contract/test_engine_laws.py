@@ -31,6 +31,7 @@ SECONDS = st.sampled_from([0.001, 0.5, 1, 4.999, 5, 14, 15, 16, 60, 90, 91, 400]
 RARELY = st.sampled_from([False, False, False, False, True])
 NAMES = st.lists(st.sampled_from("abc"), max_size=3)
 WISHES = st.sampled_from([None, None, 1, 1_500, 999_999])
+PROFILES = {"patient": "all", "brief": "run_lifecycle", "hasty": ""}
 OFFSETS = st.sampled_from([0, 1, 2, 7, 499])
 
 
@@ -48,11 +49,14 @@ class Engine(RuleBasedStateMachine):
         self.jobs: list[tuple[str, Assignment]] = []
         self.keys: dict[str, Any] = {}
         self.instance = 1
-        self.rows = Rows(runs={}, steps={})
+        self.set_back = 0.0
+        self.rows = Rows(runs={}, steps={}, audit={})
 
     @initialize()
     def prepare(self) -> None:
-        self.room.function("patient", "a", retry={"maxAttempts": 3, "initialDelayMs": 1_000, "onExhausted": "fail"})
+        retry = {"maxAttempts": 3, "initialDelayMs": 1_000, "onExhausted": "fail"}
+        self.room.function("patient", "a", retry=retry, recording=True)
+        self.room.function("brief", "c", retry=retry, recording=True, recordingProfile="run_lifecycle")
         self.room.function("hasty", "b", "a", retry={"maxAttempts": 2, "maxDelayMs": 2_000}, timeoutMs=100_000)
         self.register(OURS)
         self.register(PLAIN)
@@ -75,6 +79,9 @@ class Engine(RuleBasedStateMachine):
             assert self.keys.setdefault(key, answer) == answer, "a repeated key gave another answer"
         self.observe(Act("emit"))
         assert set(answer.run_ids) <= self.rows.runs.keys()
+        for run_id in answer.run_ids:
+            run = self.rows.runs[run_id]
+            assert run["recording"] == PROFILES[run["function_id"]]
 
     @rule(name=NAMED, key=KEYS, worker=WORKERS, available=st.integers(1, 3), ack=st.booleans())
     def works(self, name: str, key: str, worker: str, available: int, ack: bool) -> None:
@@ -111,6 +118,9 @@ class Engine(RuleBasedStateMachine):
     def checkpoints(self, pick: int, other: bool, names: list[str], offset: int, status: str) -> None:
         worker, job = self.job(pick, other)
         steps = [step(job, name, status=status, duration_ms=offset) for name in names]
+        self.saves(worker, job, steps, offset)
+
+    def saves(self, worker: str, job: Assignment, steps: list[dict[str, Any]], offset: int) -> None:
         command = report(job, worker, status="progress", steps=steps, step_offset=offset)
         kind = "checkpoint" if self.fenced(command, worker, job) else "stale"
         if kind == "checkpoint":
@@ -126,6 +136,16 @@ class Engine(RuleBasedStateMachine):
         error = {"message": "m", "retryable": retryable} | ({} if wish is None else {"retry_after_ms": wish})
         how = "fail" if retryable else "give up"
         self.ends(*self.job(pick, other), how, names, 0, status="failed", error=error)
+
+    @rule(pick=PICK, names=NAMES)
+    def fails_and_tries_again(self, pick: int, names: list[str]) -> None:
+        """What a retry is: the same steps once more, under a new attempt."""
+        worker, job = self.job(pick, False)
+        error = {"message": "m", "retryable": True, "retry_after_ms": 1}
+        self.ends(worker, job, "fail", names, 0, status="failed", error=error)
+        self.time_passes(0.5)
+        for again in self.polled(worker, 4):
+            self.saves(worker, again, [step(again, name) for name in names], 0)
 
     @rule(pick=PICK, other=RARELY, names=NAMES, seconds=st.sampled_from([-5, 0, 1, 30]))
     def sleeps(self, pick: int, other: bool, names: list[str], seconds: int) -> None:
@@ -196,6 +216,14 @@ class Engine(RuleBasedStateMachine):
             self.register(OURS)
             gone = self.hands.gone(OURS) if how == "taken over" else []
         self.observe(Act("take back", frozenset(gone)))
+
+    @rule(seconds=st.sampled_from([0.001, 1, 60]))
+    def the_clock_is_set_back(self, seconds: float) -> None:
+        """Nothing happens by it; whatever happens afterwards still comes after what was before."""
+        self.room.clock.advance(seconds=-seconds)
+        self.set_back += seconds
+        self.room.settle()
+        self.observe(Act("clock"))
 
     @rule(seconds=SECONDS, how=st.sampled_from(["on", "on", "on", "on", "restarted", "killed"]))
     def time_passes(self, seconds: float, how: str = "on") -> None:
@@ -273,12 +301,12 @@ class Engine(RuleBasedStateMachine):
         return [run_id for run_id, row in self.rows.runs.items() if row["status"] == status]
 
     def register(self, worker: str) -> None:
-        self.room.worker(worker, "patient", "hasty", instance=f"i{self.instance}" if worker == OURS else "")
+        self.room.worker(worker, "patient", "hasty", "brief", instance=f"i{self.instance}" if worker == OURS else "")
 
     def bring_to_an_end(self) -> None:
         """Whatever has happened: every run can still be claimed and ended."""
         self.worker_comes_or_goes("closed")
-        self.time_passes(1_000)
+        self.time_passes(1_000 + self.set_back)
         while jobs := self.room.poll(PLAIN, 10):
             for job in jobs:
                 self.room.report(job, PLAIN)

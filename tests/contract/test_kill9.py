@@ -19,6 +19,8 @@ from tests.conformance.processes import Server
 
 STEPS = ("validate", "charge", "receipt")
 FUNCTIONS = ("first", "second")
+RECORDED = "first"
+FUTURE = "2200-01-01T00:00:00Z"
 WORKER = "driver"
 # What a client sees of a server that dies.
 LOST = (ConnectionError, http.client.HTTPException, TimeoutError)
@@ -144,7 +146,8 @@ def report_of(job: dict[str, Any], *, after: int = 0) -> dict[str, Any]:
 
 def prepare(plain: Plain) -> None:
     for name in FUNCTIONS:
-        plain.call("RegisterFunction", {"id": name, "triggers": [{"event": "order.placed"}]})
+        recorded = {"recording": name == RECORDED}
+        plain.call("RegisterFunction", {"id": name, "triggers": [{"event": "order.placed"}], **recorded})
     register(plain)
 
 
@@ -178,6 +181,34 @@ def check_reports(plain: Plain, seen: Seen) -> None:
             assert run_id not in seen.reported, f"an acknowledged report is gone: {run}"
             assert names in ([], list(STEPS[:1])), f"half a report: {names}"
             assert names or run_id not in seen.checkpointed, "an acknowledged checkpoint is gone"
+
+
+def check_trails(plain: Plain, seen: Seen) -> None:
+    """What the audit trail tells of a recorded run is what its rows say; of any other it tells nothing."""
+    for run_id in seen.runs:
+        run, steps = plain.run(run_id), plain.steps(run_id)
+        events = plain.call("AuditService/GetAuditTrail", {"runId": run_id, "limit": 1000}).get("events", [])
+        if run["functionId"] != RECORDED:
+            assert events == []
+            continue
+        times = [nanoseconds(event["createdAt"]) for event in events]
+        assert times == sorted(set(times)), f"audit events out of order: {events}"
+        assert times[0] == nanoseconds(run["createdAt"])
+        moves = [event["payload"] for event in events if event["eventType"] == "run.status_changed"]
+        told = moves[-1]["newStatus"] if moves else "waiting_for_capacity"
+        assert f"RUN_STATUS_{told.upper()}" == run["status"], f"a row without its event, or the reverse: {events}"
+        assert [move["reason"] for move in moves].count("claimed") == run.get("version", 0)
+        ended = [event["stepId"] for event in events if event["eventType"] == "step.completed"]
+        assert ended == [step["stepId"] for step in steps], f"a step without its event, or the reverse: {events}"
+        state = plain.call("TimeTravelService/GetRunStateAt", {"runId": run_id, "timestamp": FUTURE})["snapshot"]
+        assert [step["stepId"] for step in state.get("steps", [])] == ended
+
+
+def nanoseconds(text: str) -> int:
+    """Return an RFC 3339 time in UTC as a number that sorts as the times do."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    digits = "".join(character for character in whole if character.isdigit())
+    return int(digits) * 10**9 + int((fraction or "0").ljust(9, "0"))
 
 
 def check_fences(plain: Plain, seen: Seen) -> None:
@@ -218,11 +249,13 @@ def survive(folder: Path, seed: int, kills: int) -> None:
             server.start()
             check_events(server.plain, seen)
             check_reports(server.plain, seen)
+            check_trails(server.plain, seen)
             check_fences(server.plain, seen)
             seen.jobs.clear()
             register(server.plain)
         finish(server.plain, seen)
         check_reports(server.plain, seen)
+        check_trails(server.plain, seen)
         assert server.stop() == 0
     finally:
         server.kill()

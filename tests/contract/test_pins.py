@@ -15,7 +15,8 @@ BINDER = ROOT / "binder" / "requirements.txt"
 TOOLS = ROOT / "tests" / "requirements.txt"
 PARTNER = ROOT / "tests" / "conformance" / "requirements.txt"
 PEERS = ROOT / "tests" / "bench" / "requirements.txt"
-FILES = [pytest.param(path, id=path.parent.name) for path in (BINDER, TOOLS, PARTNER, PEERS)]
+NODE = ROOT / "labextension" / "requirements.txt"
+FILES = [pytest.param(path, id=path.parent.name) for path in (BINDER, TOOLS, PARTNER, PEERS, NODE)]
 PYTHONS = ("3.11.0", "3.12.0", "3.13.0")
 SYSTEMS = ("linux", "darwin")
 
@@ -58,6 +59,12 @@ def test_every_line_is_an_exact_version(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES)
 def test_no_host_and_no_path_is_written(path: Path) -> None:
     assert not re.search(r"://|--(extra-)?index|--find-links|^/|file:", path.read_text(), re.MULTILINE)
+
+
+def test_the_lock_of_the_front_end_names_no_host() -> None:
+    locked = (ROOT / "labextension" / "yarn.lock").read_text()
+    assert "typescript@npm:5." in locked
+    assert "http" not in locked
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -136,7 +136,7 @@ class TestBodies:
         assert answer.fault == (400, "invalid_argument")
         assert plain.post("Emit", packed, headers={"content-encoding": "br"}).fault == (415, "invalid_argument")
 
-    @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/proto"])
+    @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
     def test_content_type(self, plain: Plain, kind: str) -> None:
         """A form on another site can send these without asking; it must not be able to emit."""
         headers = {"content-type": kind} if kind else {}
@@ -288,6 +288,9 @@ class TestFields:
             ({"triggers": [{"event": "a", "cron": "* * * * *"}]}, 400, "exactly one"),
             ({"triggers": {"event": "a"}}, 400, "$.triggers"),
             ({"timeoutMs": 2**31}, 400, "2147483647"),
+            ({"recording": True, "recordingProfile": "everything"}, 400, "run_lifecycle"),
+            ({"recordingProfile": "steps"}, 400, "set recording to true"),
+            ({"recording": "yes"}, 400, "$.recording"),
             ({"concurrency": {"limit": 3}}, 501, "concurrency"),
             ({"preferredMode": "EXECUTION_MODE_PUSH"}, 501, "register it as pull"),
         ],
@@ -358,6 +361,7 @@ FIELDS = [
     *("limit", "cursor", "offset", "status", "statuses", "since", "until", "search", "runId", "run_id", "version"),
     *("metadata", "idempotencyKey", "preferredMode", "concurrency", "reason", "function_ids", "jobs", "steps"),
     *("step_offset", "execution_seq", "lease_token", "output", "error", "yield", "worker_id", "labels", "run_ids"),
+    *("recording", "recordingProfile", "timestamp", "stepId", "eventType", "fromTimestamp", "toTimestamp"),
 ]
 PROCEDURES = [
     "RegisterFunction",
@@ -369,8 +373,15 @@ PROCEDURES = [
     "GetRunSteps",
     "CancelRun",
 ]
+PAST = [
+    "AuditService/GetAuditTrail",
+    "TimeTravelService/GetRunStateAt",
+    "TimeTravelService/GetRunTimeline",
+    "TimeTravelService/GetStepOutputAt",
+]
 CALLS = [
     *(("POST", f"{RPC}IronflowService/{name}") for name in (*PROCEDURES, "Health")),
+    *(("POST", RPC + name) for name in PAST),
     *(("POST", WORKERS + "w/" + name) for name in ("register", "heartbeat")),
     *(("PUT", WORKERS + "w/jobs/" + name) for name in ("run_1.1", "run_1.1/ack")),
 ]

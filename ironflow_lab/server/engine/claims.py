@@ -20,7 +20,7 @@ from ironflow_lab.server.engine.commands import (
 )
 from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Outcome, Renewed, Runnable, Wake, Write
 from ironflow_lab.server.engine.records import EventState, QueuedRun, RunState, WorkerState
-from ironflow_lab.server.engine.writes import later, run_write
+from ironflow_lab.server.engine.writes import Changes
 
 # What one poll may get: handing out a whole backlog would hold up everybody else.
 MOST_JOBS = 500
@@ -63,13 +63,13 @@ def register(state: WorkerRuns, command: RegisterWorker, now: int, ids: Ids) -> 
             "now": now,
         },
     )
-    requeued = () if same else _requeue_all(state.running, now, revoked=True)
-    writes = (write, *(one for one, _ in requeued))
-    wakes: list[Wake] = [freed for _, freed in requeued]
+    writes, wakes = [write], list[Wake]()
     if not same:
-        wakes.append(Held(command.worker_id, False))
+        requeued, freed = _requeue_all(state.running, now, ids, reason="worker_lost", revoked=True)
+        writes += requeued
+        wakes += (*freed, Held(command.worker_id, False))
     # A worker that can now do more may take runs that were waiting for it.
-    return Outcome(WorkerStatus(status="registered"), writes, (*wakes, Runnable()))
+    return Outcome(WorkerStatus(status="registered"), tuple(writes), (*wakes, Runnable()))
 
 
 def heartbeat(state: WorkerRuns, command: Heartbeat, now: int, ids: Ids) -> Outcome:
@@ -94,34 +94,23 @@ def release(state: WorkerRuns, command: Release, now: int, ids: Ids) -> Outcome:
     """Queue the worker's runs again at once: its connection is gone."""
     if state.worker is None or state.worker.instance_id != command.instance_id:
         return Outcome(WorkerStatus(status="gone"))
-    requeued = _requeue_all(state.running, now, revoked=False)
-    wakes: tuple[Wake, ...] = (Held(command.worker_id, False), *(freed for _, freed in requeued))
-    ready = (Runnable(),) if requeued else ()
-    return Outcome(WorkerStatus(status="released"), tuple(one for one, _ in requeued), (*wakes, *ready))
+    writes, freed = _requeue_all(state.running, now, ids, reason="worker_lost", revoked=False)
+    ready = (Runnable(),) if freed else ()
+    return Outcome(WorkerStatus(status="released"), writes, (Held(command.worker_id, False), *freed, *ready))
 
 
 def claim(state: ClaimState, command: Claim, now: int, ids: Ids) -> Outcome:
     """Hand out the oldest ready runs, at most `MOST_JOBS`, each under a new fence."""
     _known(state.worker, command.worker_id)
-    jobs, writes, wakes = [], [], []
+    jobs, writes, wakes = [], list[Write](), []
     for queued in state.queued[: command.available]:
         run = queued.run
-        at = later(run, now)
+        changes = Changes(run, now, ids)
         sequence, token = run.execution_seq + 1, ids.token()
-        writes.append(
-            Write(
-                "claim_run",
-                {
-                    "id": run.id,
-                    "execution_seq": sequence,
-                    "lease_token": token,
-                    "worker_id": command.worker_id,
-                    "now": at,
-                },
-            )
-        )
+        changes.claim(sequence, token, command.worker_id)
+        writes += changes.writes
         wakes.append(Leased(run.id, sequence, command.worker_id, _time_left(run)))
-        jobs.append(_assignment(queued, sequence, token, Instant(at + command.lease_ns)))
+        jobs.append(_assignment(queued, sequence, token, Instant(changes.at + command.lease_ns)))
     return Outcome(JobBatch(jobs=tuple(jobs)), tuple(writes), tuple(wakes))
 
 
@@ -129,9 +118,9 @@ def unclaim(state: tuple[RunState, ...], command: Unclaim, now: int, ids: Ids) -
     """Queue again the jobs that never reached their worker, where the fence still holds."""
     fences = {fence.run_id: fence for fence in command.fences}
     mine = tuple(run for run in state if _holds(run, command.worker_id, fences[run.id]))
-    requeued = _requeue_all(mine, now, revoked=False)
-    ready = (Runnable(),) if requeued else ()
-    return Outcome(None, tuple(one for one, _ in requeued), (*(freed for _, freed in requeued), *ready))
+    writes, freed = _requeue_all(mine, now, ids, reason="unclaimed", revoked=False)
+    ready = (Runnable(),) if freed else ()
+    return Outcome(None, writes, (*freed, *ready))
 
 
 def ack(run: RunState | None, command: Ack, now: int, ids: Ids) -> Outcome:
@@ -150,18 +139,21 @@ def fenced(run: RunState | None, worker_id: str, fence: Fence) -> RunState:
     return run
 
 
-def requeue(run: RunState, now: int, *, until: int | None = None) -> Write:
-    """Return the write that ends a segment without an outcome and queues the run again.
+def requeue(run: RunState, now: int, ids: Ids, *, reason: str, until: int | None = None) -> tuple[Write, ...]:
+    """Return the writes that end a segment without an outcome and queue the run again.
 
     Its execution time counts to `until`, where the worker is known to have been gone since then.
     """
-    at = later(run, now)
-    worked = (at if until is None else min(at, until)) - run.claimed_at
-    return run_write(run, at, status="waiting_for_capacity", executed_ns=run.executed_ns + max(worked, 0))
+    changes = Changes(run, now, ids)
+    changes.move("waiting_for_capacity", reason, executed_ns=changes.executed(until))
+    return changes.writes
 
 
-def _requeue_all(runs: tuple[RunState, ...], now: int, *, revoked: bool) -> tuple[tuple[Write, Freed], ...]:
-    return tuple((requeue(run, now), Freed(run.id, run.execution_seq, run.worker_id, revoked)) for run in runs)
+def _requeue_all(
+    runs: tuple[RunState, ...], now: int, ids: Ids, *, reason: str, revoked: bool
+) -> tuple[tuple[Write, ...], tuple[Freed, ...]]:
+    writes = tuple(write for run in runs for write in requeue(run, now, ids, reason=reason))
+    return writes, tuple(Freed(run.id, run.execution_seq, run.worker_id, revoked) for run in runs)
 
 
 def _holds(run: RunState, worker_id: str, fence: Fence) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ironflow_lab.clock import Ids
-from ironflow_lab.server.engine import claims, commands, events, functions, reports, runs, timers
-from ironflow_lab.server.engine.outcome import Outcome
+from ironflow_lab.server.engine import claims, commands, events, functions, reports, runs, timers, trail
+from ironflow_lab.server.engine.outcome import Outcome, Recorded
 
 Decide = Callable[[Any, Any, int, Ids], Outcome]
 
@@ -31,4 +33,7 @@ DECISIONS: dict[type, Decide] = {
 
 def decide(state: Any, command: commands.Command, now: int, ids: Ids) -> Outcome:
     """Return the outcome of a command on the state the store loaded for it; raises `ApiError` to refuse."""
-    return DECISIONS[type(command)](state, command, now, ids)
+    outcome = DECISIONS[type(command)](state, command, now, ids)
+    # Followers are told here, in one place: no decision can forget them.
+    grown = tuple(Recorded(run_id) for run_id in trail.recorded(outcome.writes))
+    return msgspec.structs.replace(outcome, wakes=(*outcome.wakes, *grown)) if grown else outcome

@@ -8,9 +8,9 @@ from ironflow_lab.clock import Ids
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.events import TriggerResponse
 from ironflow_lab.server.engine.commands import EmitEvent
-from ironflow_lab.server.engine.functions import DEFAULT_TIMEOUT_MS, policy_of
 from ironflow_lab.server.engine.outcome import Outcome, Runnable, Write
-from ironflow_lab.server.engine.records import FunctionState
+from ironflow_lab.server.engine.records import EventState, FunctionState
+from ironflow_lab.server.engine.writes import create
 from ironflow_lab.wire import patterns
 
 
@@ -26,29 +26,23 @@ def emit(state: EmitState, command: EmitEvent, now: int, ids: Ids) -> Outcome:
     if state.earlier is not None:
         return Outcome(state.earlier)
     _check(command)
-    event_id = ids.new("evt_")
-    writes = [
-        Write(
-            "insert_event",
-            {
-                "env": command.env,
-                "id": event_id,
-                "name": command.name,
-                "data": command.data,
-                "metadata": command.metadata,
-                "version": command.version,
-                "source": command.source,
-                "idempotency_key": command.idempotency_key,
-                "at": now,
-            },
-        )
-    ]
+    event = EventState(
+        id=ids.new("evt_"),
+        name=command.name,
+        data=command.data,
+        metadata=command.metadata,
+        version=command.version,
+        source=command.source,
+        idempotency_key=command.idempotency_key,
+        at=now,
+    )
+    writes = [Write("insert_event", {"env": command.env, **msgspec.structs.asdict(event)})]
     run_ids = []
     for function in state.functions:
         if function.status != "archived" and _starts(function, command.name):
             run_ids.append(ids.new("run_"))
-            writes.append(_new_run(run_ids[-1], event_id, function, command.env, now))
-    answer = TriggerResponse(event_id=event_id, run_ids=tuple(run_ids))
+            writes += create(run_ids[-1], event, function, command.env, ids)
+    answer = TriggerResponse(event_id=event.id, run_ids=tuple(run_ids))
     return Outcome(answer, tuple(writes), (Runnable(),) if run_ids else ())
 
 
@@ -66,21 +60,3 @@ def _check(command: EmitEvent) -> None:
 
 def _starts(function: FunctionState, name: str) -> bool:
     return any(patterns.matches(trigger.event, name) for trigger in function.definition.triggers)
-
-
-def _new_run(run_id: str, event_id: str, function: FunctionState, env: str, now: int) -> Write:
-    policy = policy_of(function.definition)
-    return Write(
-        "insert_run",
-        {
-            "env": env,
-            "id": run_id,
-            "function_id": function.id,
-            "function_version": function.version,
-            "event_id": event_id,
-            "max_attempts": policy.max_attempts,
-            "policy": msgspec.json.encode(policy),
-            "timeout_ms": function.definition.timeout_ms or DEFAULT_TIMEOUT_MS,
-            "now": now,
-        },
-    )

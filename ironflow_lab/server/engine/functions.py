@@ -20,6 +20,7 @@ from ironflow_lab.models.runs import ExecutionMode
 from ironflow_lab.server.engine.commands import RegisterFunction
 from ironflow_lab.server.engine.outcome import Outcome, Write
 from ironflow_lab.server.engine.records import FunctionState, RetryPolicy
+from ironflow_lab.server.engine.trail import PROFILES
 from ironflow_lab.wire import codec, patterns
 
 DEFAULT_TIMEOUT_MS = 600_000
@@ -32,8 +33,6 @@ _ABSENT = {
     "cancel_on": "cancel-on events",
     "secrets": "secrets",
     "actor_key": "actor routing",
-    "recording": "recording",
-    "recording_profile": "recording",
     "endpoint_url": "push endpoints",
 }
 
@@ -86,6 +85,7 @@ def normalise(request: RegisterFunctionRequest) -> RegisterFunctionRequest:
         )
     _check_triggers(request)
     _check_retry(request)
+    _check_recording(request)
     if request.timeout_ms < 0:
         raise InvalidArgumentError(f"function {request.id!r}: timeout_ms must not be negative")
     return msgspec.structs.replace(
@@ -120,6 +120,8 @@ def describe(state: FunctionState) -> Function:
         version=state.version,
         created_at=Instant(state.created_at),
         updated_at=Instant(state.updated_at),
+        recording=given.recording,
+        recording_profile=given.recording_profile,
         metadata=given.metadata,
     )
 
@@ -149,4 +151,17 @@ def _check_retry(request: RegisterFunctionRequest) -> None:
     if retry.on_exhausted not in ("", "pause", "fail"):
         raise InvalidArgumentError(
             f"function {request.id!r}: retry.onExhausted is 'pause' or 'fail', not {retry.on_exhausted!r}"
+        )
+
+
+def _check_recording(request: RegisterFunctionRequest) -> None:
+    profile = request.recording_profile
+    if profile not in PROFILES:
+        raise InvalidArgumentError(
+            f"function {request.id!r}: recordingProfile is 'all', 'run_lifecycle' or 'steps', not {profile!r}"
+        )
+    if profile and not request.recording:
+        raise InvalidArgumentError(
+            f"function {request.id!r}: recordingProfile {profile!r} needs recording; set recording to true,"
+            " or leave the profile out"
         )

@@ -65,7 +65,13 @@ class Held(msgspec.Struct, frozen=True):
     held: bool
 
 
-Wake = Runnable | Ended | Leased | Renewed | Beat | Freed | Held
+class Recorded(msgspec.Struct, frozen=True):
+    """A run's audit trail has grown."""
+
+    run_id: str
+
+
+Wake = Runnable | Ended | Leased | Renewed | Beat | Freed | Held | Recorded
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ironflow_lab.models.functions import RegisterFunctionRequest
@@ -72,6 +74,49 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     started_at: int
     claimed_at: int
     due_step: str
+    recording: str = ""
+
+
+class StepState(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's row, as far as a report can change it; `output` and `error` are JSON text."""
+
+    name: str
+    type: str
+    status: str
+    attempt: int
+    output: bytes | None
+    error: bytes | None
+    started_at: int
+    ended_at: int
+    duration_ms: int
+    sleep_until: int
+    compensation_for: str
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> StepState:
+        """Return the part of a row's parameters that makes it this step."""
+        return cls(**{name: row[name] for name in cls.__struct_fields__})
+
+    def begins_as(self, other: StepState) -> bool:
+        """Return whether both tell of the same beginning, and of the same kind of end."""
+        return self._beginning() == other._beginning()
+
+    def _beginning(self) -> tuple[Any, ...]:
+        return (self.name, self.type, self.status, self.attempt, self.started_at, self.sleep_until)
+
+
+class ReportedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The run a report is about; the rows of the steps it names, by step id, only where it is recorded."""
+
+    run: RunState | None
+    steps: dict[str, StepState] = {}
+
+
+class DueRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run whose time has come; `sleep_began` is set only where it is recorded and slept."""
+
+    run: RunState
+    sleep_began: int = 0
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):

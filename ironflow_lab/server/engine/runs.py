@@ -8,7 +8,7 @@ from ironflow_lab.models.runs import TERMINAL
 from ironflow_lab.server.engine.commands import CancelRun
 from ironflow_lab.server.engine.outcome import Ended, Freed, Outcome
 from ironflow_lab.server.engine.records import RunState
-from ironflow_lab.server.engine.writes import later, run_write
+from ironflow_lab.server.engine.writes import Changes
 
 
 def cancel(run: RunState | None, command: CancelRun, now: int, ids: Ids) -> Outcome:
@@ -17,13 +17,12 @@ def cancel(run: RunState | None, command: CancelRun, now: int, ids: Ids) -> Outc
         raise NotFoundError(f"no run {command.run_id!r} in this environment")
     if run.status in TERMINAL:
         raise FailedPreconditionError(f"run {run.id} has already {_ended(run.status)}; it cannot be cancelled")
-    at = later(run, now)
+    changes = Changes(run, now, ids)
     running = run.status == "running"
-    executed = run.executed_ns + max(at - run.claimed_at, 0) if running else run.executed_ns
-    cause = command.reason or "cancelled by request"
-    write = run_write(run, at, status="cancelled", executed_ns=executed, ended=True, cause=cause)
+    executed = changes.executed() if running else run.executed_ns
+    changes.move("cancelled", "cancelled", executed_ns=executed, cause=command.reason or "cancelled by request")
     freed = (Freed(run.id, run.execution_seq, run.worker_id, revoked=True),) if running else ()
-    return Outcome(run.id, (write,), (*freed, Ended(run.id)))
+    return Outcome(run.id, changes.writes, (*freed, Ended(run.id)))
 
 
 def _ended(status: str) -> str:

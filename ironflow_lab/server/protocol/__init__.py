@@ -1,1 +1,1 @@
-"""Bytes to commands and back: Connect JSON, the worker's REST dialect and the lab's extra routes."""
+"""Bytes to commands and back: unary Connect in both codecs, the worker's REST dialect and the lab's extra routes."""

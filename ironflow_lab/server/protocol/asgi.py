@@ -18,18 +18,31 @@ from ironflow_lab.models.server import Capabilities, Health, Ready
 from ironflow_lab.server.engine.ports import Reads
 from ironflow_lab.server.protocol.connect import Connect
 from ironflow_lab.server.protocol.exchange import Disconnected, Exchange, Receive, Scope, Send, first
+from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.wire import codec, discovery
 from ironflow_lab.wire.connect import SERVICE
-from ironflow_lab.wire.rest import LAB_WAIT, WORKERS, RunsWaitRequest, RunsWaitResponse
+from ironflow_lab.wire.rest import AUDIT, LAB_AUDIT, LAB_WAIT, WORKERS, RunsWaitRequest, RunsWaitResponse
 
 log = logging.getLogger("ironflow_lab.server")
 
 _LAB_WORKERS = "/lab/v1/workers/"
-LAB_ROUTES = ("runs/wait", "workers/lease")
-FEATURES = ("functions", "events", "runs", "steps", "sleep", "retry", "polling-workers")
+_LAB_RUNS, _FOLLOW = LAB_AUDIT.split("{}")
+LAB_ROUTES = ("runs/audit", "runs/wait", "workers/lease")
+FEATURES = (
+    "functions",
+    "events",
+    "runs",
+    "steps",
+    "sleep",
+    "retry",
+    "polling-workers",
+    "recording",
+    "audit",
+    "time-travel",
+)
 
 
 class App:
@@ -40,13 +53,14 @@ class App:
         *,
         connect: Connect,
         workers: Workers,
+        history: History,
         waiting: Waiting,
         reads: Reads,
         clock: Clock,
         version: str,
         token: str,
     ) -> None:
-        self._connect, self._workers = connect, workers
+        self._connect, self._workers, self._history = connect, workers, history
         self._waiting, self._reads, self._clock = waiting, reads, clock
         self._version, self._token = version, token
 
@@ -73,6 +87,10 @@ class App:
             await self._connect.serve(exchange)
         elif path.startswith(WORKERS):
             await self._workers.serve(exchange)
+        elif path.startswith(AUDIT):
+            await self._history.serve(exchange)
+        elif path.startswith(_LAB_RUNS) and path.endswith(_FOLLOW) and exchange.method == "GET":
+            await self._history.follow(exchange, unquote(path[len(_LAB_RUNS) : -len(_FOLLOW)]))
         elif path == LAB_WAIT and exchange.method == "POST":
             await self._wait(exchange)
         elif path.startswith(_LAB_WORKERS) and path.endswith("/lease") and exchange.method == "GET":

@@ -1,9 +1,9 @@
-"""IronflowService over unary Connect JSON (rpc.md section 6): one table of procedures."""
+"""The unary Connect procedures this server has (rpc.md section 6): one table for all services."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,51 +12,59 @@ from ironflow_lab.errors import DeadlineExceededError, InvalidArgumentError, Uni
 from ironflow_lab.models import events, functions, runs
 from ironflow_lab.server.engine.commands import CancelRun, EmitEvent, RegisterFunction
 from ironflow_lab.server.engine.ports import Desk, Reads
-from ironflow_lab.server.protocol.exchange import Exchange, first
+from ironflow_lab.server.protocol import codecs
+from ironflow_lab.server.protocol.exchange import BINARY, Exchange, first
 from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.wire import codec
 from ironflow_lab.wire.connect import SERVICE
 
 Handler = Callable[[Exchange, Any], Awaitable[Any]]
+# "Service/Method" to the record of its request and what answers it.
+Procedures = Mapping[str, tuple[type, Handler]]
 
 SYNC_TIMEOUT_MS = 30_000
 
 
 class Connect:
-    """The procedures this server has."""
+    """IronflowService, and the procedures of `others` beside it."""
 
-    def __init__(self, desk: Desk, reads: Reads, waiting: Waiting) -> None:
+    def __init__(self, desk: Desk, reads: Reads, waiting: Waiting, others: Procedures) -> None:
         self._desk, self._reads, self._waiting = desk, reads, waiting
-        self._procedures: dict[str, tuple[type, Handler]] = {
-            "RegisterFunction": (functions.RegisterFunctionRequest, self._register),
-            "GetFunction": (functions.GetFunctionRequest, self._function),
-            "ListFunctions": (functions.ListFunctionsRequest, self._functions),
-            "Emit": (events.TriggerRequest, self._emit),
-            "Trigger": (events.TriggerRequest, self._emit),
-            "TriggerSync": (events.TriggerSyncRequest, self._emit_sync),
-            "GetRun": (runs.GetRunRequest, self._run),
-            "ListRuns": (runs.ListRunsRequest, self._runs),
-            "GetRunSteps": (runs.GetRunStepsRequest, self._steps),
-            "CancelRun": (runs.CancelRunRequest, self._cancel),
-            "Health": (dict, self._health),
+        self._procedures: Procedures = {
+            **others,
+            "IronflowService/RegisterFunction": (functions.RegisterFunctionRequest, self._register),
+            "IronflowService/GetFunction": (functions.GetFunctionRequest, self._function),
+            "IronflowService/ListFunctions": (functions.ListFunctionsRequest, self._functions),
+            "IronflowService/Emit": (events.TriggerRequest, self._emit),
+            "IronflowService/Trigger": (events.TriggerRequest, self._emit),
+            "IronflowService/TriggerSync": (events.TriggerSyncRequest, self._emit_sync),
+            "IronflowService/GetRun": (runs.GetRunRequest, self._run),
+            "IronflowService/ListRuns": (runs.ListRunsRequest, self._runs),
+            "IronflowService/GetRunSteps": (runs.GetRunStepsRequest, self._steps),
+            "IronflowService/CancelRun": (runs.CancelRunRequest, self._cancel),
+            "IronflowService/Health": (dict, self._health),
         }
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one call; raises `ApiError` for a refusal."""
-        service, _, method = exchange.path.removeprefix(SERVICE).partition("/")
-        found = self._procedures.get(method) if service == "IronflowService" else None
+        procedure = exchange.path.removeprefix(SERVICE)
+        found = self._procedures.get(procedure)
         if found is None:
-            raise UnimplementedError(f"this embedded server has no procedure {service}/{method}")
+            raise UnimplementedError(f"this embedded server has no procedure {procedure}")
         if exchange.method != "POST":
-            raise InvalidArgumentError(f"{method} is called with POST, not {exchange.method}")
-        exchange.require_json()
+            raise InvalidArgumentError(f"{procedure} is called with POST, not {exchange.method}")
+        binary = exchange.is_binary()
         kind, handler = found
-        message = read(await exchange.body(), kind)
+        body = await exchange.body()
+        message = read(await codecs.to_json(procedure, body) if binary else body, kind)
         patience = _patience(exchange)
         working = handler(exchange, message)
-        answer = await (working if patience is None else _within(patience, working))
-        await exchange.answer(200, codec.encode(answer))
+        answer = codec.encode(await (working if patience is None else _within(patience, working)))
+        if binary:
+            await exchange.answer(200, await codecs.to_binary(procedure, answer), kind=BINARY)
+        else:
+            await exchange.answer(200, answer)
 
     async def _register(self, exchange: Exchange, message: functions.RegisterFunctionRequest) -> Any:
         return await self._desk.submit(RegisterFunction(env=exchange.env, request=message))

@@ -21,7 +21,7 @@ LARGEST_BODY = 8 * 1024 * 1024
 _LONGEST_MESSAGE = 2_000
 _ENVIRONMENTS = ("", "default", "env_default", "current")
 ENVIRONMENT = "env_default"
-_JSON = (b"content-type", b"application/json")
+JSON, BINARY = b"application/json", b"application/proto"
 
 
 class Exchange:
@@ -51,6 +51,15 @@ class Exchange:
             raise NotFoundError(f"no environment {asked!r} here: the embedded server has only 'default'")
         return ENVIRONMENT
 
+    def number(self, name: str, otherwise: int) -> int:
+        """Return a query parameter that is a whole number; raises `InvalidArgumentError` for anything else."""
+        text = self.query.get(name)
+        if text is None:
+            return otherwise
+        if not (text.isascii() and text.isdigit() and len(text) < 7):
+            raise InvalidArgumentError(f"{name} must be a whole number, not {text!r}")
+        return int(text)
+
     async def body(self) -> bytes:
         """Return the body, unpacked; raises for one too large, or packed in an unknown way."""
         parts: list[bytes] = []
@@ -73,10 +82,12 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def answer(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        """Send a whole answer; a body is JSON."""
+    async def answer(
+        self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = (), *, kind: bytes = JSON
+    ) -> None:
+        """Send a whole answer; no bytes at all are a message in binary, but not in JSON."""
         length = (b"content-length", str(len(body)).encode())
-        given = (_JSON, length, *headers) if body else (length, *headers)
+        given = ((b"content-type", kind), length, *headers) if body or kind == BINARY else (length, *headers)
         self._answering = True
         await self._send({"type": "http.response.start", "status": status, "headers": list(given)})
         await self._send({"type": "http.response.body", "body": body})
@@ -107,9 +118,23 @@ class Exchange:
 
         Requiring the type also keeps pages in a browser from posting here: without it a form could.
         """
-        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise _unsupported(f"send Content-Type: application/json; {kind or 'no type'!r} is not read here")
+        if self._kind() != "application/json":
+            raise self._unread("application/json")
+
+    def is_binary(self) -> bool:
+        """Return whether a Connect call is in binary protobuf; raises unless it is declared as that or as JSON."""
+        if self.headers.get("content-type") == "application/json":
+            return False
+        kind = self._kind()
+        if kind not in ("application/json", "application/proto"):
+            raise self._unread("application/json or application/proto")
+        return kind == "application/proto"
+
+    def _kind(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def _unread(self, kinds: str) -> InvalidArgumentError:
+        return _unsupported(f"send Content-Type: {kinds}; {self._kind() or 'no type'!r} is not read here")
 
     def _unpacked(self, body: bytes) -> bytes:
         packing = self.headers.get("content-encoding", "identity").strip().lower()

@@ -1,4 +1,4 @@
-"""Who waits for commits: calls that wait for runs to end, and workers' open lease connections."""
+"""Who waits for commits: calls that wait for runs to end or follow their audit trail, and lease connections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Wake
+from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Recorded, Wake
 from ironflow_lab.server.protocol.exchange import first
 
 
@@ -31,12 +31,16 @@ class Waiting:
         self._closing = closing
         self._runs: defaultdict[str, set[_Waiter]] = defaultdict(set)
         self._leases: defaultdict[str, set[asyncio.Queue[bytes | None]]] = defaultdict(set)
+        self._followers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
     def heard(self, wakes: list[Wake]) -> None:
         """Take the wakes of one commit, in order."""
         for wake in wakes:
             match wake:
+                case Recorded(run_id):
+                    self._call(run_id)
                 case Ended(run_id, terminal):
+                    self._call(run_id)
                     for waiter in self._runs.get(run_id, ()):
                         if terminal or not waiter.terminal_only:
                             waiter.settle(run_id)
@@ -71,6 +75,28 @@ class Waiting:
             for run_id in run_ids:
                 self._leave(run_id, waiter)
 
+    async def until_grown(
+        self, run_id: str, grown: Callable[[], Awaitable[bool]], *, gone: Awaitable[None], timeout: float
+    ) -> None:
+        """Return when `grown` says so, after `timeout` seconds, when `gone` is over or when the server closes.
+
+        `grown` is asked at once and whenever the run's audit trail has grown or the run has ended. The
+        wait is entered before it reads, and a call carries no data, so nothing between the two is missed.
+        """
+        called = asyncio.Event()
+        self._followers[run_id].add(called)
+        try:
+            await first(self._watch(called, grown), gone, self._closing.wait(), timeout=timeout)
+        finally:
+            self._followers[run_id].discard(called)
+            if not self._followers[run_id]:
+                del self._followers[run_id]
+
+    async def _watch(self, called: asyncio.Event, grown: Callable[[], Awaitable[bool]]) -> None:
+        while not await grown():
+            await called.wait()
+            called.clear()
+
     def join(self, worker_id: str) -> asyncio.Queue[bytes | None]:
         """Return the queue of lines for one lease connection of a worker; None ends it."""
         lines: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -89,6 +115,10 @@ class Waiting:
             waiting.discard(waiter)
             if not waiting:
                 del self._runs[run_id]
+
+    def _call(self, run_id: str) -> None:
+        for called in self._followers.get(run_id, ()):
+            called.set()
 
     def _tell(self, worker_id: str, line: bytes | None) -> None:
         for lines in self._leases.get(worker_id, ()):

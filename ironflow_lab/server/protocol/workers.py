@@ -89,7 +89,7 @@ class Workers:
         await _answer(exchange, await self._desk.submit(command))
 
     async def _poll(self, exchange: Exchange, worker_id: str, job_id: str) -> None:
-        available, wait = _number(exchange, "available", 1), _number(exchange, "wait", 0)
+        available, wait = exchange.number("available", 1), exchange.number("wait", 0)
         if available < 1:
             raise InvalidArgumentError("available must be 1 or more: a worker without a free slot does not poll")
         held = min(wait, LONGEST_POLL)
@@ -181,12 +181,3 @@ async def _message(exchange: Exchange, kind: type[Any]) -> Any:
 
 async def _answer(exchange: Exchange, record: Any) -> None:
     await exchange.answer(200, codec.encode(record))
-
-
-def _number(exchange: Exchange, name: str, otherwise: int) -> int:
-    text = exchange.query.get(name)
-    if text is None:
-        return otherwise
-    if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise InvalidArgumentError(f"{name} must be a whole number, not {text!r}")
-    return int(text)

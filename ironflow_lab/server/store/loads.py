@@ -17,11 +17,14 @@ from ironflow_lab.server.engine.claims import MOST_JOBS, ClaimState, WorkerRuns
 from ironflow_lab.server.engine.commands import run_of_job
 from ironflow_lab.server.engine.events import EmitState
 from ironflow_lab.server.engine.records import (
+    DueRun,
     EventState,
     FunctionState,
     QueuedRun,
+    ReportedRun,
     RetryPolicy,
     RunState,
+    StepState,
     WorkerState,
 )
 from ironflow_lab.server.store import queries
@@ -121,9 +124,41 @@ def _running(db: sqlite3.Connection, command: commands.Restart, now: int) -> tup
     return tuple(_run_of(row) for row in db.execute(_SQL["running"]).fetchall())
 
 
-def _due(db: sqlite3.Connection, command: commands.WakeDue, now: int) -> tuple[RunState, ...]:
+def _reported(db: sqlite3.Connection, command: commands.Report, now: int) -> ReportedRun:
+    run = _run(db, run_of_job(command.job_id)[0])
+    if run is None or not run.recording or not command.update.steps:
+        return ReportedRun(run=run)
+    step_ids = msgspec.json.encode([step.id for step in command.update.steps]).decode()
+    rows = db.execute(_SQL["known_steps"], {"run_id": run.id, "step_ids": step_ids})
+    return ReportedRun(run=run, steps={row[0]: _step_of(row) for row in rows})
+
+
+def _due(db: sqlite3.Connection, command: commands.WakeDue, now: int) -> tuple[DueRun, ...]:
     rows = db.execute(_SQL["due"], {"now": now, "limit": command.limit}).fetchall()
-    return tuple(_run_of(row) for row in rows)
+    return tuple(_due_run(db, _run_of(row)) for row in rows)
+
+
+def _due_run(db: sqlite3.Connection, run: RunState) -> DueRun:
+    if not (run.recording and run.due_step):
+        return DueRun(run=run)
+    (began,) = db.execute(_SQL["sleep_began"], {"run_id": run.id, "step_id": run.due_step}).fetchone()
+    return DueRun(run=run, sleep_began=began)
+
+
+def _step_of(row: tuple[Any, ...]) -> StepState:
+    return StepState(
+        name=row[1],
+        type=row[2],
+        status=row[3],
+        attempt=row[4],
+        output=row[5],
+        error=row[6],
+        started_at=row[7],
+        ended_at=row[8],
+        duration_ms=row[9],
+        sleep_until=row[10],
+        compensation_for=row[11],
+    )
 
 
 def _event_of(row: tuple[Any, ...]) -> EventState:
@@ -158,6 +193,7 @@ def _run_of(row: tuple[Any, ...]) -> RunState:
         started_at=row[14],
         claimed_at=row[15],
         due_step=row[16],
+        recording=row[17],
     )
 
 
@@ -172,7 +208,7 @@ _LOADS: dict[type, Callable[[sqlite3.Connection, Any, int], Any]] = {
     commands.Claim: _claim,
     commands.Unclaim: _unclaim,
     commands.Ack: lambda db, command, now: _run(db, command.fence.run_id),
-    commands.Report: lambda db, command, now: _run(db, run_of_job(command.job_id)[0]),
+    commands.Report: _reported,
     commands.Restart: _running,
     commands.WakeDue: _due,
     commands.Lapse: lambda db, command, now: _run(db, command.run_id),

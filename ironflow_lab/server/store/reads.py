@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from ironflow_lab.clock import MILLISECOND
-from ironflow_lab.errors import InvalidArgumentError, NotFoundError, UnavailableError
+from ironflow_lab.errors import NotFoundError, UnavailableError
+from ironflow_lab.models.audit import AuditFollow, AuditTrail, RunAuditResponse
 from ironflow_lab.models.events import RunResult
 from ironflow_lab.models.functions import Function, ListFunctionsRequest, ListFunctionsResponse
 from ironflow_lab.models.instant import Instant, Int64
@@ -29,16 +29,19 @@ from ironflow_lab.models.runs import (
     StepStatus,
     StepType,
 )
+from ironflow_lab.models.timetravel import GetRunTimelineResponse, StepOutput
+from ironflow_lab.server.engine.fold import StateAnswer
 from ironflow_lab.server.engine.functions import describe
-from ironflow_lab.server.store import database, queries
+from ironflow_lab.server.engine.ports import AuditAsked
+from ironflow_lab.server.store import database, history, pages, queries
 from ironflow_lab.server.store.loads import function_of
-from ironflow_lab.wire import codec, payload
+from ironflow_lab.wire import codec, duration, payload
 
 T = TypeVar("T")
 
 _SQL = queries.load("reads")
 _FEW = 16
-RUNS_PAGE, FUNCTIONS_PAGE, LARGEST_PAGE = 50, 100, 1_000
+RUNS_PAGE, FUNCTIONS_PAGE = 50, 100
 
 
 class Reader:
@@ -51,6 +54,7 @@ class Reader:
         self._folder = folder
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._pasts = history.Pasts()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ironflow-reader")
 
     async def function(self, env: str, function_id: str) -> Function:
@@ -78,6 +82,30 @@ class Reader:
         if len(run_ids) <= _FEW:
             return self._read_now(_results, env, run_ids)
         return await self._read(_results, env, run_ids)
+
+    async def audit_trail(self, env: str, asked: AuditAsked) -> AuditTrail:
+        """Return a page of a run's audit events, oldest first; raises `NotFoundError`."""
+        return await self._read(history.trail, env, asked)
+
+    async def audit_search(self, env: str, asked: AuditAsked) -> RunAuditResponse:
+        """Return a page of audit events across runs, newest first."""
+        return await self._read(history.search, env, asked)
+
+    async def audit_after(self, env: str, asked: AuditAsked) -> AuditFollow:
+        """Return a run's audit events after the cursor, and whether that is the end; raises `NotFoundError`."""
+        return await self._read(history.after, env, asked)
+
+    async def state_at(self, env: str, run_id: str, at: int) -> StateAnswer:
+        """Return how a recorded run was; raises `NotFoundError` or `FailedPreconditionError`."""
+        return await self._read(history.state_at, self._pasts, env, run_id, at)
+
+    async def timeline(self, env: str, run_id: str) -> GetRunTimelineResponse:
+        """Return every moment of a recorded run; raises `NotFoundError` or `FailedPreconditionError`."""
+        return await self._read(history.timeline, env, run_id)
+
+    async def step_output_at(self, env: str, run_id: str, step_id: str, at: int) -> StepOutput:
+        """Return a step of a recorded run as it was; raises `NotFoundError` or `FailedPreconditionError`."""
+        return self._read_now(history.step_output_at, env, run_id, step_id, at)
 
     def close(self) -> None:
         """Finish the reads under way and close the connections."""
@@ -113,13 +141,13 @@ def _function(db: sqlite3.Connection, env: str, function_id: str) -> Function:
 def _functions(db: sqlite3.Connection, env: str, request: ListFunctionsRequest) -> ListFunctionsResponse:
     if request.mode not in ("", "pull"):
         return ListFunctionsResponse()
-    limit = _limit(request.limit, FUNCTIONS_PAGE)
+    limit = pages.limit(request.limit, FUNCTIONS_PAGE)
     wanted = {"env": env, "status": _known(request.status), "name": request.name}
-    page = {**wanted, "after": _cursor(request.cursor), "limit": limit + 1}
-    page["offset"] = 0 if request.cursor else _offset(request.offset)
+    page = {**wanted, "after": pages.read(request.cursor), "limit": limit + 1}
+    page["offset"] = 0 if request.cursor else pages.offset(request.offset)
     found = [describe(function_of(row)) for row in db.execute(_SQL["function_page"], page)]
     (total,) = db.execute(_SQL["function_count"], wanted).fetchone()
-    following = _write_cursor(found[limit - 1].id) if len(found) > limit else ""
+    following = pages.write(found[limit - 1].id) if len(found) > limit else ""
     return ListFunctionsResponse(functions=tuple(found[:limit]), next_cursor=following, total_count=total)
 
 
@@ -132,18 +160,18 @@ def _run(db: sqlite3.Connection, env: str, run_id: str) -> Run:
 
 
 def _runs(db: sqlite3.Connection, env: str, request: ListRunsRequest) -> ListRunsResponse:
-    limit = _limit(request.limit, RUNS_PAGE)
+    limit = pages.limit(request.limit, RUNS_PAGE)
     parameters, parts = _filters(env, request)
     where = " AND ".join(_SQL[part] for part in parts)
     counted = _SQL["run_count_with_events" if "where_search" in parts else "run_count"]
     (total,) = db.execute(f"{counted} WHERE {where}", parameters).fetchone()
-    offset = _offset(request.offset)
+    offset = pages.offset(request.offset)
     if request.cursor:
         where += f" AND {_SQL['where_before']}"
-        parameters["before"], offset = _sequence(request.cursor), 0
+        parameters["before"], offset = pages.number(request.cursor), 0
     sql = f"{_SQL['run_columns']} WHERE {where} {_SQL['newest_first']}"
     rows = db.execute(sql, {**parameters, "limit": limit + 1, "offset": offset}).fetchall()
-    following = _write_cursor(str(rows[limit - 1][-1])) if len(rows) > limit else ""
+    following = pages.write(str(rows[limit - 1][-1])) if len(rows) > limit else ""
     return ListRunsResponse(runs=tuple(map(_run_of, rows[:limit])), next_cursor=following, total_count=total)
 
 
@@ -176,7 +204,7 @@ def _results(db: sqlite3.Connection, env: str, run_ids: tuple[str, ...]) -> tupl
             function_id=function_id,
             status=RunStatus(status),
             error=_error(error),
-            duration_ms=max(ended - created, 0) // MILLISECOND,
+            duration_ms=duration.in_field(max(ended - created, 0) // MILLISECOND),
             **_payload("output", output),
         )
         for run_id, function_id, status, output, error, created, ended in rows
@@ -223,7 +251,7 @@ def _step_of(row: tuple[Any, ...]) -> Step:
         status=StepStatus(row[5]),
         error=_error(row[7]),
         attempt=row[8],
-        duration_ms=row[9],
+        duration_ms=duration.in_field(row[9]),
         duration_ms_full=Int64(row[9]),
         started_at=Instant(row[10]),
         ended_at=Instant(row[11]),
@@ -253,33 +281,3 @@ def _error(value: bytes | None) -> Error | None:
 def _known(word: RunStatus | Any) -> str:
     """Return the word, or nothing for one this server does not know: that means no filter (rpc.md 2.5)."""
     return str(word) if word in type(word).numbers.values() else ""
-
-
-def _limit(asked: int, usual: int) -> int:
-    if asked < 0:
-        raise InvalidArgumentError(f"limit must not be negative, and {asked} is")
-    return min(asked or usual, LARGEST_PAGE)
-
-
-def _offset(asked: int) -> int:
-    if asked < 0:
-        raise InvalidArgumentError(f"offset must not be negative, and {asked} is")
-    return asked
-
-
-def _write_cursor(value: str) -> str:
-    return urlsafe_b64encode(value.encode()).decode()
-
-
-def _cursor(text: str) -> str:
-    try:
-        return b64decode(text.encode(), altchars=b"-_", validate=True).decode()
-    except ValueError:
-        raise InvalidArgumentError("the cursor is not one this server gave; start again without it") from None
-
-
-def _sequence(text: str) -> int:
-    value = _cursor(text)
-    if not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise InvalidArgumentError("the cursor is not one this server gave; start again without it")
-    return int(value)

@@ -97,3 +97,10 @@ def test_fractions_are_rounded_up(seconds: float) -> None:
     found = duration.milliseconds(seconds)
     assert found >= seconds * 1_000 - 1e-6 * max(1.0, seconds)
     assert found - 1 < seconds * 1_000 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "field"), [(0, 0), (2**31 - 1, 2**31 - 1), (2**31, 2**31 - 1), (2**63 - 1, 2**31 - 1)]
+)
+def test_a_field_of_32_bits_holds_25_days(milliseconds: int, field: int) -> None:
+    assert duration.in_field(milliseconds) == field

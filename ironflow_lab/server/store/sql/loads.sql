@@ -17,30 +17,43 @@ SELECT id FROM runs WHERE event_id = :event_id ORDER BY seq;
 
 -- name: run
 SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
-    worker_id, created_at, updated_at, started_at, claimed_at, due_step
+    worker_id, created_at, updated_at, started_at, claimed_at, due_step,
+    recording
 FROM runs WHERE id = :id;
 
 -- name: queue
 SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
-    worker_id, created_at, updated_at, started_at, claimed_at, due_step
+    worker_id, created_at, updated_at, started_at, claimed_at, due_step,
+    recording
 FROM runs
 WHERE env = :env AND function_id = :function_id AND status = 'waiting_for_capacity'
 ORDER BY eligible_at, seq LIMIT :limit;
 
 -- name: in_hand
 SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
-    worker_id, created_at, updated_at, started_at, claimed_at, due_step
+    worker_id, created_at, updated_at, started_at, claimed_at, due_step,
+    recording
 FROM runs WHERE worker_id = :worker_id AND status = 'running' AND env = :env;
 
 -- name: running
 SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
-    worker_id, created_at, updated_at, started_at, claimed_at, due_step
+    worker_id, created_at, updated_at, started_at, claimed_at, due_step,
+    recording
 FROM runs WHERE status = 'running';
 
 -- name: due
 SELECT id, env, function_id, event_id, status, attempt, policy, timeout_ms, executed_ns, execution_seq, lease_token,
-    worker_id, created_at, updated_at, started_at, claimed_at, due_step
+    worker_id, created_at, updated_at, started_at, claimed_at, due_step,
+    recording
 FROM runs WHERE due_at IS NOT NULL AND due_at <= :now ORDER BY due_at LIMIT :limit;
+
+-- name: sleep_began
+SELECT started_at FROM steps WHERE run_id = :run_id AND step_id = :step_id;
+
+-- name: known_steps
+SELECT step_id, name, type, status, attempt, output, error, started_at, ended_at, duration_ms, sleep_until,
+    compensation_for
+FROM steps WHERE run_id = :run_id AND step_id IN (SELECT value FROM json_each(:step_ids));
 
 -- name: next_due
 SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL;

@@ -13,9 +13,9 @@ VALUES (:env, :id, :name, :data, :metadata, :version, :source, :idempotency_key,
 
 -- name: insert_run
 INSERT INTO runs (env, id, function_id, function_version, event_id, status, max_attempts, policy, timeout_ms,
-    created_at, updated_at, eligible_at)
+    recording, created_at, updated_at, eligible_at)
 VALUES (:env, :id, :function_id, :function_version, :event_id, 'waiting_for_capacity', :max_attempts, :policy,
-    :timeout_ms, :now, :now, :now);
+    :timeout_ms, :recording, :now, :now, :now);
 
 -- name: claim_run
 -- A new fence: whatever an earlier holder of the run sends from now on is refused.
@@ -62,3 +62,7 @@ ON CONFLICT (env, id) DO UPDATE SET
     function_ids = excluded.function_ids, instance_id = excluded.instance_id,
     max_concurrent = excluded.max_concurrent, hostname = excluded.hostname, labels = excluded.labels,
     version = excluded.version, registered_at = excluded.registered_at;
+
+-- name: insert_audit
+INSERT INTO audit (env, id, run_id, function_id, step_id, type, payload, at)
+VALUES (:env, :id, :run_id, :function_id, :step_id, :type, :payload, :at);

@@ -6,10 +6,15 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import pytest
+
 from ironflow_lab.server import engine
 from ironflow_lab.server.engine import commands
-from ironflow_lab.server.engine.decide import DECISIONS
+from ironflow_lab.server.engine.decide import DECISIONS, decide
+from ironflow_lab.server.engine.outcome import Recorded
 from ironflow_lab.server.store import loads, queries
+from ironflow_lab.testing import CountingIds
+from tests.unit.server.engine.states import ENV, NOW, running
 
 SOURCES = [path.read_text() for path in Path(engine.__file__).parent.glob("*.py")]
 
@@ -27,3 +32,10 @@ def test_every_statement_the_engine_names_exists_and_none_is_idle() -> None:
 
 def test_the_engine_holds_no_sql() -> None:
     assert not [text for text in SOURCES if re.search(r"\b(SELECT|INSERT INTO|UPDATE \w+ SET)\b", text)]
+
+
+@pytest.mark.parametrize(("recording", "told"), [("", ()), ("all", (Recorded("run_1"),))])
+def test_whatever_grows_a_trail_calls_its_followers(recording: str, told: tuple[Recorded, ...]) -> None:
+    command = commands.CancelRun(env=ENV, run_id="run_1")
+    outcome = decide(running(recording=recording), command, NOW, CountingIds())
+    assert tuple(wake for wake in outcome.wakes if isinstance(wake, Recorded)) == told

@@ -94,8 +94,6 @@ def test_a_usable_id(function_id: str) -> None:
         ({"cancelOn": [{"event": "a", "match": "b"}]}, "cancel-on"),
         ({"secrets": ["KEY"]}, "secrets"),
         ({"actorKey": "customerId"}, "actor routing"),
-        ({"recording": True}, "recording"),
-        ({"recordingProfile": "all"}, "recording"),
         ({"endpointUrl": "http://localhost/"}, "push endpoints"),
         ({"preferredMode": "EXECUTION_MODE_PUSH"}, "register it as pull"),
         ({"preferredMode": 1}, "register it as pull"),
@@ -126,6 +124,9 @@ def test_what_this_server_lacks_is_refused_by_name(fields: dict[str, Any], words
         ({"retry": {"backoffFactor": 0.5}}, "at least 1"),
         ({"retry": {"onExhausted": "stop"}}, "'pause' or 'fail'"),
         ({"timeoutMs": -1}, "must not be negative"),
+        ({"recording": True, "recordingProfile": "everything"}, "'all', 'run_lifecycle' or 'steps', not 'everything'"),
+        ({"recordingProfile": "everything"}, "not 'everything'"),
+        ({"recordingProfile": "all"}, "set recording to true, or leave the profile out"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(fields: dict[str, Any], words: str) -> None:
@@ -148,3 +149,19 @@ def test_zero_and_empty_retry_fields_mean_the_defaults() -> None:
     )
     given = function(retry={"maxAttempts": 3, "onExhausted": "fail"}).definition
     assert policy_of(given) == RetryPolicy(max_attempts=3, on_exhausted="fail")
+
+
+@pytest.mark.parametrize("profile", ["", "all", "run_lifecycle", "steps"])
+def test_recording_is_kept_and_shown_as_given(profile: str) -> None:
+    shown = decided(None, id="f", recording=True, recordingProfile=profile)[0].function
+    assert (shown.recording, shown.recording_profile) == (True, profile)
+
+
+def test_nothing_is_recorded_unless_asked_for() -> None:
+    shown = decided(None, id="f")[0].function
+    assert (shown.recording, shown.recording_profile) == (False, "")
+
+
+def test_recording_turned_on_or_off_is_a_new_version() -> None:
+    stored = function(recording=True)
+    assert decided(stored, id="f", triggers=[])[0].function.version == stored.version + 1

@@ -14,7 +14,7 @@ from ironflow_lab.models.runs import Error
 from ironflow_lab.models.workers import JobUpdate
 from ironflow_lab.server.engine.commands import Report
 from ironflow_lab.server.engine.outcome import Ended, Freed, Outcome, Renewed, Runnable
-from ironflow_lab.server.engine.records import RetryPolicy, RunState
+from ironflow_lab.server.engine.records import ReportedRun, RetryPolicy, RunState, StepState
 from ironflow_lab.server.engine.reports import MOST_STEPS, report, timed_out
 from ironflow_lab.testing import CountingIds
 from ironflow_lab.wire import codec
@@ -24,13 +24,21 @@ FREED = Freed("run_1", 3, "w")
 FAILURE = {"message": "boom", "code": "ERROR", "retryable": True}
 
 
-def reported(run: RunState | None = None, *, now: int = NOW, worker_id: str = "w", **fields: Any) -> Outcome:
-    """Return the outcome of a report written as it travels."""
+def reported(
+    run: RunState | None = None,
+    *,
+    now: int = NOW,
+    worker_id: str = "w",
+    known: dict[str, StepState] | None = None,
+    **fields: Any,
+) -> Outcome:
+    """Return the outcome of a report written as it travels; `known` are the rows of a recorded run's steps."""
     given = {"execution_seq": FENCE.execution_seq, "lease_token": FENCE.lease_token, **fields}
     spelled = {name.removesuffix("_"): value for name, value in given.items()}
     update = codec.decode(msgspec.json.encode(spelled), JobUpdate)
     command = Report(env=ENV, worker_id=worker_id, job_id="run_1.3", update=update)
-    return report(running() if run is None else run, command, now, CountingIds())
+    state = ReportedRun(run=running() if run is None else run, steps=known or {})
+    return report(state, command, now, CountingIds())
 
 
 def step(name: str = "validate", **fields: Any) -> dict[str, Any]:
@@ -261,7 +269,7 @@ class TestTime:
         assert moved(reported(run, now=NOW - SECOND, status="completed"))["executed_ns"] >= 7
 
     def test_a_function_that_runs_too_long_fails(self) -> None:
-        outcome = timed_out(running(timeout_ms=1_500), NOW)
+        outcome = timed_out(running(timeout_ms=1_500), NOW, CountingIds())
         error = error_of(outcome)
         assert (moved(outcome)["status"], error.code) == ("failed", "TIMEOUT")
         assert "1.5 s" in error.message

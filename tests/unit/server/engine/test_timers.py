@@ -8,7 +8,7 @@ from ironflow_lab.clock import SECOND
 from ironflow_lab.models.runs import Error
 from ironflow_lab.server.engine.commands import Lapse, Restart, WakeDue
 from ironflow_lab.server.engine.outcome import Ended, Freed, Outcome, Runnable
-from ironflow_lab.server.engine.records import RunState
+from ironflow_lab.server.engine.records import DueRun, RunState
 from ironflow_lab.server.engine.timers import lapse, restart, wake_due
 from ironflow_lab.testing import CountingIds
 from ironflow_lab.wire import codec
@@ -23,7 +23,7 @@ def lapsed(run: RunState | None, *, execution_seq: int = 3, at: int = NOW, timed
 
 
 def test_a_finished_sleep_is_a_completed_step_and_a_queued_run() -> None:
-    outcome = wake_due((resting("waiting", due_step="run_1:nap:0"),), WakeDue(), NOW, IDS)
+    outcome = wake_due((DueRun(run=resting("waiting", due_step="run_1:nap:0")),), WakeDue(), NOW, IDS)
     assert [write.query for write in outcome.writes] == ["finish_sleep", "move_run"]
     assert only(outcome, "finish_sleep") == {"run_id": "run_1", "step_id": "run_1:nap:0", "now": NOW}
     moved = only(outcome, "move_run")
@@ -32,14 +32,14 @@ def test_a_finished_sleep_is_a_completed_step_and_a_queued_run() -> None:
 
 
 def test_a_finished_delay_keeps_the_attempt_it_was_given() -> None:
-    outcome = wake_due((resting("waiting", attempt=2),), WakeDue(), NOW, IDS)
+    outcome = wake_due((DueRun(run=resting("waiting", attempt=2)),), WakeDue(), NOW, IDS)
     assert [write.query for write in outcome.writes] == ["move_run"]
     assert only(outcome, "move_run")["attempt"] == 2
 
 
 def test_waiting_uses_no_execution_time() -> None:
     run = resting("waiting", executed_ns=5 * SECOND, updated_at=NOW - 3_600 * SECOND)
-    assert only(wake_due((run,), WakeDue(), NOW, IDS), "move_run")["executed_ns"] == 5 * SECOND
+    assert only(wake_due((DueRun(run=run),), WakeDue(), NOW, IDS), "move_run")["executed_ns"] == 5 * SECOND
 
 
 def test_nothing_due_wakes_nobody() -> None:

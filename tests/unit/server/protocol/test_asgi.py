@@ -10,6 +10,7 @@ import pytest
 from ironflow_lab.server.engine.ports import Desk, Reads
 from ironflow_lab.server.protocol.asgi import LAB_ROUTES, App
 from ironflow_lab.server.protocol.connect import Connect
+from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.testing import FakeClock
@@ -24,8 +25,10 @@ class Nobody:
 def app() -> App:
     closing = asyncio.Event()
     waiting, desk, reads = Waiting(closing), cast(Desk, Nobody()), cast(Reads, Nobody())
+    history = History(reads, waiting)
     return App(
-        connect=Connect(desk, reads, waiting),
+        connect=Connect(desk, reads, waiting, history.procedures),
+        history=history,
         workers=Workers(desk, waiting, lease_seconds=90, closing=closing),
         waiting=waiting,
         reads=reads,

@@ -19,7 +19,7 @@ from ironflow_lab.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from ironflow_lab.server.protocol.exchange import LARGEST_BODY, Disconnected, Exchange, first
+from ironflow_lab.server.protocol.exchange import BINARY, LARGEST_BODY, Disconnected, Exchange, first
 from tests.unit.server.protocol.calls import Call
 
 
@@ -104,6 +104,24 @@ class TestHeaders:
             exchanged(Call(content_type=kind)).require_json()
         assert caught.value.status == 415
 
+    @pytest.mark.parametrize(
+        ("kind", "binary"),
+        [
+            ("application/proto", True),
+            ("Application/Proto; v=1", True),
+            ("application/json", False),
+            ("application/json; charset=utf-8", False),
+        ],
+    )
+    async def test_a_connect_call_is_in_one_of_two_codecs(self, kind: str, binary: bool) -> None:
+        assert exchanged(Call(content_type=kind)).is_binary() is binary
+
+    @pytest.mark.parametrize("kind", ["text/plain", "application/connect+proto", "application/x-protobuf", ""])
+    async def test_a_connect_call_in_any_other_is_refused(self, kind: str) -> None:
+        with pytest.raises(InvalidArgumentError, match="application/json or application/proto") as caught:
+            exchanged(Call(content_type=kind)).is_binary()
+        assert caught.value.status == 415
+
     @pytest.mark.parametrize("name", ["x_ironflow_environment_id", "x_ironflow_environment"])
     @pytest.mark.parametrize("env", ["", "default", "env_default"])
     async def test_the_one_environment(self, name: str, env: str) -> None:
@@ -126,6 +144,15 @@ class TestAnswers:
             200,
             {"content-type": "application/json", "content-length": "7"},
             {"a": 1},
+        )
+
+    @pytest.mark.parametrize("body", [b"\x0a\x01a", b""])
+    async def test_a_binary_message_may_be_no_bytes_at_all(self, body: bytes) -> None:
+        call = Call()
+        await exchanged(call).answer(200, body, kind=BINARY)
+        assert (call.headers, call.body) == (
+            {"content-type": "application/proto", "content-length": str(len(body))},
+            body,
         )
 
     async def test_no_body(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Runnable
+from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Recorded, Runnable
 from ironflow_lab.server.protocol.waiting import Waiting
 
 
@@ -48,7 +48,7 @@ def wait(
 
 
 def is_empty(waiting: Waiting) -> bool:
-    return not waiting._runs and not waiting._leases
+    return not waiting._runs and not waiting._leases and not waiting._followers
 
 
 async def test_runs_that_have_ended_already(waiting: Waiting) -> None:
@@ -153,4 +153,102 @@ async def test_lease_connections_hear_of_their_workers_revoked_runs(waiting: Wai
         waiting.leave(worker, lines)
     assert is_empty(waiting)
     waiting.heard([Held("w", False), Freed("run_2", 5, "w", revoked=True)])
+    assert is_empty(waiting)
+
+
+class Trail:
+    """A trail that a test lets grow, and how often it was read; a read lasts until it may go on."""
+
+    def __init__(self) -> None:
+        self.grown = False
+        self.reads = 0
+        self.reading = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def read(self) -> bool:
+        self.reads += 1
+        found = self.grown
+        self.reading.set()
+        await self.go_on.wait()
+        return found
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+def followed(waiting: Waiting, trail: Trail, *, timeout: float = 60) -> asyncio.Task[None]:
+    return asyncio.ensure_future(waiting.until_grown("a", trail.read, gone=never(), timeout=timeout))
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_follower_reads_at_once_and_whenever_its_run_is_told_of(waiting: Waiting) -> None:
+    trail = Trail()
+    follower = followed(waiting, trail)
+    await trail.reading.wait()
+    waiting.heard([Recorded("other"), Runnable()])
+    await settled()
+    assert trail.reads == 1
+    waiting.heard([Recorded("a"), Recorded("a")])
+    await settled()
+    assert (trail.reads, follower.done()) == (2, False)
+    trail.grown = True
+    waiting.heard([Recorded("a")])
+    await follower
+    assert is_empty(waiting)
+
+
+async def test_a_trail_that_has_grown_already_ends_the_wait(waiting: Waiting) -> None:
+    trail = Trail()
+    trail.grown = True
+    await followed(waiting, trail)
+    assert (trail.reads, is_empty(waiting)) == (1, True)
+
+
+async def test_an_end_calls_followers_of_runs_that_are_not_recorded(waiting: Waiting) -> None:
+    trail = Trail()
+    follower = followed(waiting, trail)
+    await trail.reading.wait()
+    trail.grown = True
+    waiting.heard([Ended("a")])
+    await follower
+
+
+async def test_what_is_told_while_the_trail_is_read_is_not_missed(waiting: Waiting) -> None:
+    trail = Trail()
+    trail.go_on.clear()
+    follower = followed(waiting, trail)
+    await trail.reading.wait()
+    trail.grown = True
+    waiting.heard([Recorded("a")])
+    trail.go_on.set()
+    await follower
+    assert trail.reads == 2
+
+
+async def test_a_followers_wait_ends_with_time_server_or_client(waiting: Waiting, closing: asyncio.Event) -> None:
+    await followed(waiting, Trail(), timeout=0)
+
+    async def leaves() -> None:
+        return
+
+    await waiting.until_grown("a", Trail().read, gone=leaves(), timeout=60)
+    follower = followed(waiting, Trail())
+    await settled()
+    closing.set()
+    await follower
+    assert is_empty(waiting)
+
+
+async def test_a_trail_that_cannot_be_read_ends_the_wait_with_the_reason(waiting: Waiting) -> None:
+    async def fails() -> bool:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        await waiting.until_grown("a", fails, gone=never(), timeout=60)
     assert is_empty(waiting)

@@ -12,7 +12,7 @@ import pytest
 from ironflow_lab.server import store
 from ironflow_lab.server.store import queries
 
-FILES = ("loads", "reads", "writes")
+FILES = ("audit", "loads", "reads", "writes")
 SOURCES = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
 
 
@@ -33,7 +33,7 @@ def test_it_compiles(database: sqlite3.Connection, file: str, name: str) -> None
     database.execute("EXPLAIN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
 
 
-@pytest.mark.parametrize("file", ["loads", "reads"])
+@pytest.mark.parametrize("file", ["audit", "loads", "reads"])
 def test_it_is_used(file: str) -> None:
     named = set(re.findall(r"[\"'](\w+)[\"']", SOURCES))
     assert set(queries.load(file)) - named == set()
@@ -62,3 +62,35 @@ def test_the_queue_and_the_timers_are_looked_up_by_index(database: sqlite3.Conne
             "EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement))
         ).fetchall()
         assert all("USING" in row[3] and "INDEX" in row[3] and "TEMP" not in row[3] for row in plan), (name, plan)
+
+
+@pytest.mark.parametrize(
+    ("order", "parts", "index"),
+    [
+        ("oldest_first", ("where_run", "where_after"), "audit_by_run"),
+        ("oldest_first", ("where_run", "where_since", "where_until"), "audit_by_run"),
+        ("newest_first", ("where_env", "where_function", "where_before"), "audit_by_function"),
+        ("newest_first", ("where_env", "where_type"), "audit_by_type"),
+    ],
+)
+def test_a_page_of_the_audit_trail_is_read_in_order(
+    database: sqlite3.Connection, order: str, parts: tuple[str, ...], index: str
+) -> None:
+    sql = queries.load("audit")
+    statement = f"{sql['events']} WHERE {' AND '.join(sql[part] for part in parts)} {sql[order]}"
+    assert uses(database, statement, index)
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("moments", "audit_by_run"), ("moments_of_step", "audit_by_step"), ("told", "audit_by_run")],
+)
+def test_the_past_of_a_run_is_looked_up_by_index(database: sqlite3.Connection, name: str, index: str) -> None:
+    assert uses(database, queries.load("audit")[name], index)
+
+
+def uses(database: sqlite3.Connection, statement: str, index: str) -> bool:
+    """Return whether SQLite reads by this index, without sorting."""
+    found = database.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
+    plan = " ".join(row[3] for row in found)
+    return f"USING INDEX {index}" in plan and "TEMP" not in plan
