@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,6 +15,18 @@ _SECRET = re.compile(
     r"passw(or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|authorization|credential"
     r"|cookie|signature"
 )
+# Every key that is hidden has one of these in it, in the JSON text too.
+_SUSPECT = (
+    b"passw",
+    b"passphrase",
+    b"secret",
+    b"token",
+    b"key",
+    b"authorization",
+    b"credential",
+    b"cookie",
+    b"signature",
+)
 _COUNTED = re.compile(r"tokens$")
 _SEPARATORS = re.compile(r"[-.\s]+")
 _MAX_DEPTH = 64
@@ -21,6 +34,7 @@ _MAX_DEPTH = 64
 DEEPEST = 256
 
 
+@lru_cache(maxsize=1024)
 def is_secret(key: str) -> bool:
     """Return whether a value under this key is to be hidden; `apiKey`, `API-Key` and `api_key` are one."""
     return _SECRET.search(_SEPARATORS.sub("_", key).lower()) is not None
@@ -33,6 +47,15 @@ def redact(value: Any) -> Any:
     What lies deeper than 64 levels is hidden too.
     """
     return _redact(value, 0)
+
+
+def is_plain(text: bytes) -> bool:
+    """Return whether a JSON text certainly holds nothing that `redact` would hide: a look at the bytes, in C."""
+    # Beyond ASCII, a capital may have no capital's byte (the Kelvin sign lowers to k).
+    if not text.isascii() or text.count(b"[") + text.count(b"{") > _MAX_DEPTH:
+        return False
+    lowered = text.lower()
+    return not any(word in lowered for word in _SUSPECT)
 
 
 def preview(text: bytes, *, limit: int = 60) -> str:
@@ -62,17 +85,17 @@ def clip(text: str, *, limit: int) -> str:
 
 
 def _redact(value: Any, depth: int) -> Any:
-    if not isinstance(value, dict | list | tuple):
-        return value
-    if depth >= _MAX_DEPTH:
-        return HIDDEN
     if isinstance(value, dict):
+        if depth >= _MAX_DEPTH:
+            return HIDDEN
         return {key: _member(str(key), member, depth) for key, member in value.items()}
-    return [_redact(member, depth + 1) for member in value]
+    if isinstance(value, (list, tuple)):
+        return HIDDEN if depth >= _MAX_DEPTH else [_redact(member, depth + 1) for member in value]
+    return value
 
 
 def _member(key: str, value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool) or not is_secret(key):
+    if not is_secret(key) or value is None or isinstance(value, bool):
         return _redact(value, depth + 1)
     if isinstance(value, int | float) and _COUNTED.search(key.lower()):
         return value
