@@ -87,6 +87,22 @@ def hold(what: str, value: duration.Duration) -> int:
     return held
 
 
+def held_seconds(what: str, value: duration.Duration, *, longest: int) -> int:
+    """Return the whole seconds a server may hold an answer, rounded up; zero is "not at all"."""
+    held = duration.milliseconds(value)
+    if not 0 <= held <= longest * 1_000:
+        raise DefinitionError(f"{what}={value!r} must be from 0 to {longest} s")
+    return -(-held // 1_000)
+
+
+def moment(what: str, value: When, now: int) -> Instant:
+    """Return a point in time that has to be given; see `instant`."""
+    found = instant(what, value, now)
+    if not found:
+        raise DefinitionError(f"{what} is needed: an aware datetime, '2026-01-02T03:04:05Z' or '2h' (ago)")
+    return found
+
+
 def instant(what: str, value: When | None, now: int) -> Instant:
     """Return a point in time; None is "not set".
 
@@ -100,7 +116,8 @@ def instant(what: str, value: When | None, now: int) -> Instant:
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise DefinitionError(f"{what}={value!r} has no time zone; write datetime.now(timezone.utc) or add tzinfo=")
-        return Instant((value - _EPOCH) // _MICROSECOND * 1_000)
+        # pandas' times are datetimes that know nanoseconds.
+        return Instant((value - _EPOCH) // _MICROSECOND * 1_000 + getattr(value, "nanosecond", 0))
     if isinstance(value, timedelta):
         return _ago(value, now)
     if isinstance(value, str):
@@ -146,7 +163,10 @@ def _ago(value: duration.Duration, now: int) -> Instant:
 def _instant_text(what: str, value: str, now: int) -> Instant:
     text = value.strip()
     if not any(mark in text for mark in "-:"):
-        return _ago(text, now)
+        try:
+            return _ago(text, now)
+        except DefinitionError as error:
+            raise DefinitionError(f"{what}: {error}") from None
     try:
         return parse_instant(text)
     except ValueError as error:

@@ -10,7 +10,9 @@ import msgspec
 from ironflow_lab.client import arguments
 from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import InvalidArgumentError
+from ironflow_lab.models.audit import GetAuditTrailRequest
 from ironflow_lab.models.functions import FunctionStatus, ListFunctionsRequest
+from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import ListRunsRequest, RunStatus
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -28,6 +30,16 @@ class RunFilters(TypedDict, total=False):
     until: When | None
     event_id: str
     search: str
+
+
+class AuditFilters(TypedDict):
+    """Which audit events, checked: the filters of `wire.rest.audit_search`."""
+
+    run_id: str
+    function_id: str
+    event_type: str
+    since: Instant
+    until: Instant
 
 
 def runs(
@@ -54,9 +66,29 @@ def runs(
         event_id=event_id,
         search=search,
     )
-    if found.until and found.since > found.until:
-        raise InvalidArgumentError(f"since ({found.since}) is after until ({found.until})")
+    _check_order(found.since, found.until)
     return found
+
+
+def audit_trail(
+    now: int, run_id: str, *, event_type: str, since: When | None, until: When | None
+) -> GetAuditTrailRequest:
+    """Return the request for the audit events of one run that pass every filter."""
+    begin, end = _between(now, since, until)
+    return GetAuditTrailRequest(
+        run_id=arguments.identifier("the run id", run_id),
+        event_type=event_type,
+        from_timestamp=str(begin) if begin else "",
+        to_timestamp=str(end) if end else "",
+    )
+
+
+def audit_search(
+    now: int, *, run_id: str, function_id: str, event_type: str, since: When | None, until: When | None
+) -> AuditFilters:
+    """Return the checked filters of a search through the audit events of all runs."""
+    begin, end = _between(now, since, until)
+    return AuditFilters(run_id=run_id, function_id=function_id, event_type=event_type, since=begin, until=end)
 
 
 def functions(*, status: str, name: str, mode: str) -> ListFunctionsRequest:
@@ -66,6 +98,11 @@ def functions(*, status: str, name: str, mode: str) -> ListFunctionsRequest:
         name=name,
         mode=arguments.choice("mode", mode, _MODES),
     )
+
+
+def page_after(found: M, *, limit: int, cursor: str) -> M:
+    """Return the listing limited to one page, which begins at a cursor."""
+    return msgspec.structs.replace(found, limit=arguments.count("limit", limit), cursor=cursor)
 
 
 def page(found: M, *, limit: int, cursor: str, offset: int) -> M:
@@ -78,3 +115,14 @@ def page(found: M, *, limit: int, cursor: str, offset: int) -> M:
         cursor=cursor,
         offset=arguments.count("offset", offset),
     )
+
+
+def _between(now: int, since: When | None, until: When | None) -> tuple[Instant, Instant]:
+    begin, end = arguments.instant("since", since, now), arguments.instant("until", until, now)
+    _check_order(begin, end)
+    return begin, end
+
+
+def _check_order(since: Instant, until: Instant) -> None:
+    if until and since > until:
+        raise InvalidArgumentError(f"since ({since}) is after until ({until})")

@@ -98,7 +98,10 @@ class JsonArray(ExtensionArray):
         if isinstance(other, pd.Series | pd.DataFrame | pd.Index):
             return NotImplemented
         if isinstance(other, JsonArray):
-            return np.array([one == two for one, two in zip(self, other, strict=True)], dtype=bool)
+            pairs = zip(self, other, strict=True)
+            # An absent value equals nothing, and comparing it would say neither true nor false.
+            equal = [one is not pd.NA and two is not pd.NA and one == two for one, two in pairs]
+            return np.array(equal, dtype=bool)
         return np.array([value is not pd.NA and value == other for value in self], dtype=bool)
 
     def __hash__(self) -> int:

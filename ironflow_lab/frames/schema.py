@@ -146,3 +146,59 @@ FUNCTIONS = (
     _column("created_at", TIME, "createdAt"),
     _column("updated_at", TIME, "updatedAt"),
 )
+# What was recorded; a position counts a run's events from 1 and is missing where they are not all at hand.
+AUDIT = (
+    _known("position", "place in the run's trail"),
+    _column("created_at", TIME, "createdAt"),
+    _text("event_type", "eventType", repeated=True),
+    _text("name", "stepId", repeated=True),
+    _column("payload", JSON, "payload, payloadValue"),
+    _text("run_id", "runId", repeated=True),
+    _text("function_id", "functionId", repeated=True),
+    _text("step_id", "stepId", repeated=True),
+    _text("event_id", "id"),
+    _column("metadata", JSON, "metadata, metadataValue"),
+    _text("environment_id", "environmentId", repeated=True),
+)
+TIMELINE = (
+    _column("position", NUMBER, "place in the run's trail"),
+    _column("at", TIME, "createdAt"),
+    _column("since_start", SPAN, "createdAt - that of the first event"),
+    _text("event_type", "eventType", repeated=True),
+    _text("name", "stepName", repeated=True),
+    _text("summary", "eventType, payload", repeated=True),
+    _column("significant", FLAG, "eventType, payload"),
+    _text("step_id", "stepId", repeated=True),
+    _text("event_id", "id"),
+)
+# What differs between two moments of a run; the cause is an event, told with its position.
+CHANGES = (
+    _text("path", "place in the state of the run"),
+    _column("before", JSON, "the value at the first moment"),
+    _column("after", JSON, "the value at the second moment"),
+    _text("cause", "eventType, position", repeated=True),
+    _text("actor", "payload", repeated=True),
+    _column("position", NUMBER, "place of the cause in the run's trail"),
+    _column("at", TIME, "createdAt of the cause"),
+)
+# The steps of a run as they were at a moment; those that had not started are absent.
+STATES = (
+    _column("sequence", NUMBER, "order of first appearance"),
+    _text("name", "stepName, made unique"),
+    _word("type", "stepType", StepType.prefix, STEP_TYPES),
+    _word("status", "status", StepStatus.prefix, STEP_STATUSES),
+    _known("attempt", "attempt"),
+    _column("started_at", TIME, "startedAt"),
+    _column("ended_at", TIME, "endedAt"),
+    _column("duration", SPAN, "endedAt - startedAt, else durationMs"),
+    _column("sleep_until", TIME, "until"),
+    _column("output", JSON, "output"),
+    _text("error", "error.message"),
+    _text("error_code", "error.code", repeated=True),
+    _column("patched", FLAG, "step.patched"),
+    _column("injected", FLAG, "step.injected"),
+    _column("original_output", JSON, "originalOutput, previousOutput"),
+    _text("by", "patchedBy, injectedBy", repeated=True),
+    _text("reason", "reason"),
+    _text("step_id", "stepId"),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -16,8 +17,8 @@ LONGEST_PAYLOAD = 2_000
 LONGEST_ERROR = 500
 
 # JupyterLab's variables where they exist, else what the page has: no colour of our own but mid tones.
-_TEXT = "color:var(--jp-ui-font-color1, inherit)"
-_FAINT = "color:var(--jp-ui-font-color2, inherit);opacity:.85"
+TEXT = "color:var(--jp-ui-font-color1, inherit)"
+FAINT = "color:var(--jp-ui-font-color2, inherit);opacity:.85"
 _LINE = "var(--jp-border-color2, rgba(128,128,128,.4))"
 _CELL = f"text-align:left;padding:2px 12px 2px 0;border-top:1px solid {_LINE}"
 _TONES = {
@@ -35,17 +36,17 @@ _MOVING = "var(--jp-info-color1, #2a7fb8)"
 def html(shown: Shown, *, note: str = "") -> str:
     """Return the card: status, attempts, times, error, what comes next, steps and payloads."""
     run = shown.run
-    title = f"<strong>{escape(run.function_id)}</strong> {_badge(run.status)}"
+    title = f"<strong>{escape(run.function_id)}</strong> {badge(run.status)}"
     parts = [
-        f'<div class="ironflow-run" style="{_TEXT};font-size:13px;line-height:1.5;max-width:60em">',
+        f'<div class="ironflow-run" style="{TEXT};font-size:13px;line-height:1.5;max-width:60em">',
         f"<div>{title} <code>{escape(run.id)}</code></div>",
-        f'<div style="{_FAINT}">{escape(_facts(shown))}</div>',
+        f'<div style="{FAINT}">{escape(_facts(shown))}</div>',
         _error(shown),
         *(f"<div>{escape(line)}</div>" for line in (summary.coming(shown),) if line),
         _steps(shown.steps),
-        _payload("input", run.input),
-        _payload("output", run.output) if run.status == "completed" else "",
-        f'<div style="{_FAINT}">{escape(note)}</div>' if note else "",
+        payload("input", run.input),
+        payload("output", run.output) if run.status == "completed" else "",
+        f'<div style="{FAINT}">{escape(note)}</div>' if note else "",
         "</div>",
     ]
     return "".join(parts)
@@ -83,41 +84,47 @@ def _facts(shown: Shown) -> str:
     return " · ".join(facts)
 
 
-def _badge(status: str) -> str:
+def badge(status: str) -> str:
+    """Return the status in a frame of its colour."""
     # The word says it; the colour only repeats it.
     tone = _TONES.get(status, _MOVING)
     return f'<span style="border:1px solid {tone};color:{tone};border-radius:3px;padding:0 6px">{escape(status)}</span>'
 
 
-def _error(shown: Shown) -> str:
-    line = summary.error_line(shown.run)
-    if not line:
-        return ""
+def table(rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+    """Return rows of steps as a table; the cells are HTML, the notes below it are text."""
+    head = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("step", "status", "attempt", "took", "result"))
+    body = "".join("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
+    below = "".join(f"<div>{escape(note)}</div>" for note in notes)
+    return (
+        '<table style="border-collapse:collapse;margin:6px 0;background:transparent">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
+    )
+
+
+def error(line: str) -> str:
+    """Return an error in its colour, cut to 500 characters."""
     tone = _TONES["failed"]
     return f'<div style="color:{tone}">{escape(redaction.clip(line, limit=LONGEST_ERROR))}</div>'
 
 
+def _error(shown: Shown) -> str:
+    line = summary.error_line(shown.run)
+    return error(line) if line else ""
+
+
 def _steps(steps: tuple[Step, ...]) -> str:
-    if not steps:
-        return ""
-    head = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("step", "status", "attempt", "took", "result"))
-    rows = "".join(_step_row(step) for step in steps[:MOST_STEPS])
-    more = "".join(f"<div>{escape(line)}</div>" for line in _more(steps))
+    return table(map(_step_row, steps[:MOST_STEPS]), _more(steps)) if steps else ""
+
+
+def _step_row(step: Step) -> Sequence[str]:
     return (
-        '<table style="border-collapse:collapse;margin:6px 0;background:transparent">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
-    )
-
-
-def _step_row(step: Step) -> str:
-    cells = (
         escape(step_name(step.step_id)),
-        _badge(step.status),
+        badge(step.status),
         escape(str(step.attempt or "")),
         escape(summary.step_took(step)),
         f"<code>{escape(_result(step))}</code>" if _result(step) else "",
     )
-    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
 
 
 def _step_line(step: Step) -> str:
@@ -138,11 +145,12 @@ def _more(steps: tuple[Step, ...]) -> list[str]:
     return [f"and {hidden:,} more steps; see run.steps"] if hidden > 0 else []
 
 
-def _payload(name: str, value: Any) -> str:
+def payload(name: str, value: Any) -> str:
+    """Return a payload to unfold, redacted and cut; nothing for None."""
     if value is None:
         return ""
     shown = escape(redaction.pretty(value, limit=LONGEST_PAYLOAD))
     return (
         f"<details><summary>{name}</summary>"
-        f'<pre style="{_TEXT};background:transparent;white-space:pre-wrap">{shown}</pre></details>'
+        f'<pre style="{TEXT};background:transparent;white-space:pre-wrap">{shown}</pre></details>'
     )

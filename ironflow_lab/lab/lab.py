@@ -20,7 +20,7 @@ from ironflow_lab.lab.watch import watch
 from ironflow_lab.lab.worker import WorkerCard
 from ironflow_lab.models.runs import Run as Record
 from ironflow_lab.runtime.function import Durability, DurableFunction, Handler
-from ironflow_lab.runtime.options import Retry
+from ironflow_lab.runtime.options import Recording, Retry
 from ironflow_lab.wire.duration import Duration
 
 if TYPE_CHECKING:
@@ -98,6 +98,37 @@ class Lab:
         from ironflow_lab.lab import loading
 
         return loading.steps(self._session, run_ids(runs), payloads=payloads)
+
+    def audit(
+        self,
+        run: str | Run | None = None,
+        *,
+        function: str = "",
+        event_type: str = "",
+        since: When | None = None,
+        until: When | None = None,
+        limit: int | None = DEFAULT_LIMIT,
+    ) -> pd.DataFrame:
+        """Return audit events as a frame, with `frames.schema.AUDIT` as columns.
+
+        Those of one `run` come oldest first, those of all runs newest first. `event_type` is exact, such
+        as `step.failed`. At most `limit` rows, None for all. Runs that were not recorded have none.
+        """
+        from ironflow_lab.lab import recorded
+
+        return recorded.audit(
+            self._session,
+            run.id if isinstance(run, Run) else run,
+            function=function,
+            limit=limit,
+            event_type=event_type,
+            since=since,
+            until=until,
+        )
+
+    def timeline(self, run: str | Run) -> pd.DataFrame:
+        """Return every moment of a run, oldest first, with `frames.schema.TIMELINE` as columns."""
+        return (run if isinstance(run, Run) else self.run(run)).timeline
 
     def functions(self) -> pd.DataFrame:
         """Return the registered functions as a frame, with `frames.schema.FUNCTIONS` as columns."""
@@ -208,6 +239,7 @@ class Lab:
         timeout: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
+        recording: Recording = True,
     ) -> Callable[[Handler], DurableFunction]: ...
     def function(
         self,
@@ -220,12 +252,14 @@ class Lab:
         timeout: Duration | None = None,
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
+        recording: Recording = True,
     ) -> DurableFunction | Callable[[Handler], DurableFunction]:
         """Return a decorator that registers a function at once and serves it from this process.
 
         The worker starts with the first function. Running the cell again replaces the function for
         new runs; runs that began with the old code end with it. What is returned is the function,
-        which called directly calls the plain handler: `process_order(ctx)`. For the options see
+        which called directly calls the plain handler: `process_order(ctx)`. Its runs are recorded for
+        time travel (`run.at`, `run.scrub`) unless `recording` is False. For the options see
         `ironflow_lab.function`.
         """
         options = {
@@ -236,11 +270,15 @@ class Lab:
             "timeout": timeout,
             "metadata": metadata,
             "durability": durability,
+            "recording": recording,
         }
         return self._definer.decorate(id, options)
 
     def serve(self, *functions: DurableFunction) -> None:
-        """Register functions made with `ironflow_lab.function` and serve them from this process."""
+        """Register functions made with `ironflow_lab.function` and serve them from this process.
+
+        Their runs are recorded for time travel unless a function says otherwise.
+        """
         for one in functions:
             self._definer.add(one)
 

@@ -28,13 +28,12 @@ accessor.register()
 
 def runs(session: Session, *, limit: int | None, payloads: bool, **filters: Any) -> pd.DataFrame:
     """Return the runs that match, newest first."""
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise DefinitionError(f"limit={limit!r} must be a whole number from 1 on, or None for all")
+    check_limit(limit)
     pages = session.client.runs.row_pages(page_size=_PAGE if limit is None else min(_PAGE, limit), **filters)
     read = run_frame(pages, limit=limit, payloads=payloads)
     if read.truncated and limit == DEFAULT_LIMIT:
         warnings.warn(f"{read.truncated}; pass another limit=, or limit=None for all", stacklevel=3)
-    given = {name: _plain(value) for name, value in filters.items() if value}
+    given = {name: plain(value) for name, value in filters.items() if value}
     return stamp(
         read.frame,
         source="runs",
@@ -89,5 +88,12 @@ def outcomes(session: Session, event: str, found: Sequence[Outcome], source: pd.
     return frame
 
 
-def _plain(value: Any) -> Any:
+def check_limit(limit: Any) -> None:
+    """Raise `DefinitionError` for a limit that is no count of rows; None means all."""
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise DefinitionError(f"limit={limit!r} must be a whole number from 1 on, or None for all")
+
+
+def plain(value: Any) -> Any:
+    """Return a filter as text, or as a list of what it holds, for `attrs`."""
     return list(value) if isinstance(value, tuple) else str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import ApiError, NotFoundError
 from ironflow_lab.lab import card, summary
 from ironflow_lab.lab.session import Session
@@ -13,6 +14,10 @@ from ironflow_lab.models.runs import Run as Record
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ironflow_lab.lab.past import Past
+    from ironflow_lab.lab.snapshot import Snapshot
+    from ironflow_lab.widgets.scrub import Scrubber
 
 
 class Run:
@@ -27,6 +32,7 @@ class Run:
         self._read_at = session.clock.now()
         self._steps: tuple[Step, ...] | None = None
         self._function: Function | None = None
+        self._past: Past | None = None
 
     @property
     def id(self) -> str:
@@ -76,6 +82,58 @@ class Run:
 
         return loading.steps(self._session, [self.id], payloads=True)
 
+    @property
+    def audit(self) -> pd.DataFrame:
+        """All that was recorded of the run, oldest first, with `frames.schema.AUDIT` as columns."""
+        from ironflow_lab.lab import recorded
+
+        return recorded.trail(self._history().read())
+
+    @property
+    def timeline(self) -> pd.DataFrame:
+        """Every moment of the run, oldest first, with `frames.schema.TIMELINE` as columns.
+
+        Of a run that was not recorded it is what its rows tell, and `attrs["source"]` is `rows`.
+        """
+        from ironflow_lab.lab import recorded
+
+        return recorded.timeline(self._history().read())
+
+    def at(
+        self, moment: int | When | Snapshot | None = None, *, step: str | None = None, event: int | str | None = None
+    ) -> Snapshot:
+        """Return the run as it was: its status, and every step's status and output then.
+
+        Give one of: a position (the number of audit events that had happened, negative ones count from
+        the end), an `event` (its number or id: right after it), a `step` (its name: after it ended), or
+        a time ("2h" ago, an RFC 3339 text, an aware datetime). Raises `InvalidArgumentError` beyond the
+        run's ends, `NotFoundError` for an unknown step and a time before the run was created, and
+        `FailedPreconditionError` for a run that was not recorded.
+        """
+        from ironflow_lab.lab import timetravel
+
+        return timetravel.at(self._history(), moment, step=step, event=event)
+
+    def diff(self, a: int | When | Snapshot, b: int | When | Snapshot) -> pd.DataFrame:
+        """Return what differs between two moments of the run, with `frames.schema.CHANGES` as columns.
+
+        A moment is a position, a time, a step's name or a `Snapshot`; the order of the two is kept. Each
+        row tells the event that made the change and who caused it. Raises as `at` does.
+        """
+        from ironflow_lab.lab import recorded, timetravel
+
+        past = self._history()
+        return recorded.changes(past, timetravel.between(past, a, b), (a, b))
+
+    def scrub(self) -> Scrubber:
+        """Return the run's time-travel view; a run that goes on is followed.
+
+        A run that was not recorded is shown as its rows tell it, which the view says.
+        """
+        from ironflow_lab.lab import timetravel
+
+        return timetravel.scrubber(self._history())
+
     def refresh(self) -> Run:
         """Read the run from the server and return it."""
         self._record = self._session.client.runs.get(self.id)
@@ -108,6 +166,13 @@ class Run:
         """Return the card, read from the server now; when that fails it says so."""
         shown, note = self._look()
         return card.html(shown, note=note)
+
+    def _history(self) -> Past:
+        # Joining a server does without what only time travel needs.
+        from ironflow_lab.lab.past import Past
+
+        self._past = self._past or Past(self._session, self.id)
+        return self._past
 
     def _now(self) -> Record:
         return self._record if self._record.status in TERMINAL else self.refresh()._record

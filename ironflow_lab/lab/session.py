@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import logging
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -26,11 +28,13 @@ from ironflow_lab.wire.discovery import is_loopback
 from ironflow_lab.wire.retry import RetryPolicy
 
 T = TypeVar("T")
+log = logging.getLogger("ironflow_lab.lab")
 
 # What a lab does worse without, and how.
 WANTED = {
     "runs/wait": "waits look at every run again and again",
     "workers/lease": "runs of a kernel that died move on only when their lease lapses",
+    "runs/audit": "a scrubber that follows a run asks for news once a second",
 }
 # Their connections are closed at the end of the process, which libraries below complain about else.
 _open: WeakSet[Session] = WeakSet()
@@ -61,8 +65,9 @@ class Joined(msgspec.Struct, frozen=True, kw_only=True):
 class Session:
     """What every verb needs.
 
-    `holds` says that the server can hold a wait for runs; `data_dir` is the data folder when the
-    server is its embedded one. Raises `ApiError` when the server cannot be joined.
+    `holds` says that the server can hold a wait for runs, `follows` that it can hold a read of a run's
+    audit events; `data_dir` is the data folder when the server is its embedded one. Raises `ApiError`
+    when the server cannot be joined.
     """
 
     def __init__(
@@ -81,12 +86,15 @@ class Session:
         self.ids = ids or SystemIds()
         self.client = Client(settings.server_url, settings.api_key, settings.environment)
         try:
-            self.joined, self.holds = _join(self.client)
+            self.joined = _join(self.client)
         except BaseException:
             self.client.close()
             raise
+        self.holds = "runs/wait" not in self.joined.missing
+        self.follows = "runs/audit" not in self.joined.missing
         self.guard = Guard(settings.server_url, on=guard)
         self._in_io: dict[RetryPolicy, AsyncClient] = {}
+        self._background: set[Future[None]] = set()
         _open.add(self)
         self._awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
 
@@ -105,6 +113,25 @@ class Session:
         retry = _PATIENT if patient else RetryPolicy()
         return io_thread().call(lambda: work(self._client_in_io(retry)), timeout=timeout)
 
+    def begin(self, work: Callable[[AsyncClient], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """Let `work` run in the I/O thread, and return what cancels it; closing the session does too.
+
+        It gets a client that does not wait for a server which is away.
+        """
+
+        async def begun() -> None:
+            await work(self._client_in_io(RetryPolicy()))
+
+        future = asyncio.run_coroutine_threadsafe(begun(), io_thread().loop)
+        self._background.add(future)
+        future.add_done_callback(self._background.discard)
+        future.add_done_callback(_log_failure)
+
+        def end() -> None:
+            future.cancel()
+
+        return end
+
     def awaited(self) -> AsyncClient:
         """Return the client of the running loop, or a fresh one that the loop to come will bind."""
         try:
@@ -121,8 +148,10 @@ class Session:
         return self._make(RetryPolicy())
 
     def close(self) -> None:
-        """Close the connections of the blocking client and of the I/O thread."""
+        """Close the connections of the blocking client and of the I/O thread, and end what runs there."""
         self.client.close()
+        for future in list(self._background):
+            future.cancel()
         clients, self._in_io = list(self._in_io.values()), {}
         for client in clients:
             io_thread().call(client.aclose, timeout=1.0)
@@ -149,6 +178,11 @@ class Session:
         return AsyncClient(settings.server_url, settings.api_key, settings.environment, retry=retry)
 
 
+def _log_failure(future: Future[None]) -> None:
+    if not future.cancelled() and (error := future.exception()) is not None:
+        log.error("work in the background ended: %s", error, exc_info=error)
+
+
 @atexit.register
 def _close_all() -> None:
     for session in list(_open):
@@ -156,17 +190,16 @@ def _close_all() -> None:
             session.close()
 
 
-def _join(client: Client) -> tuple[Joined, bool]:
+def _join(client: Client) -> Joined:
     health, found = client.server.health(), _capabilities(client)
     is_local = is_loopback(client.server_url)
-    joined = Joined(
+    return Joined(
         server_url=client.server_url,
         version=found.version or health.version,
         environment=client.environment or ("default" if is_local else ""),
         missing=tuple(name for name in WANTED if name not in found.lab),
         warnings=health.warnings,
     )
-    return joined, "runs/wait" in found.lab
 
 
 def _capabilities(client: Client) -> Capabilities:

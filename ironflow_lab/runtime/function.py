@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 from ironflow_lab.errors import DefinitionError
 from ironflow_lab.kernel.output import here
@@ -26,7 +27,8 @@ class DurableFunction:
 
     `code_hash` is the fingerprint of the handler's code, `is_async` whether it is an `async def`,
     `durability` when its steps are saved: "pipelined" (as they finish, without waiting) or "step"
-    (each is saved before the next begins). `place` is the cell it was defined in, for its output.
+    (each is saved before the next begins), `recording` what is kept of its runs for time travel (None:
+    not said). `place` is the cell it was defined in, for its output.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class DurableFunction:
         timeout_ms: int = 0,
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
+        recording: options.Recording | None = None,
     ) -> None:
         self.handler = handler
         self.id = id
@@ -51,6 +54,7 @@ class DurableFunction:
         self.timeout_ms = timeout_ms
         self.metadata = dict(metadata or {})
         self.durability = durability
+        self.recording = recording
         self.is_async = is_async(handler)
         self.code_hash = codehash.of(handler)
         self.place = here()
@@ -65,6 +69,14 @@ class DurableFunction:
         on = ", ".join(trigger.event for trigger in self.triggers) or "invoke only"
         return f"<function {self.id!r} on {on}>"
 
+    def recorded(self) -> Self:
+        """Return the function with recording on, itself when it says already whether its runs are recorded."""
+        if self.recording is not None:
+            return self
+        found = copy.copy(self)
+        found.recording = True
+        return found
+
     def request(self) -> RegisterFunctionRequest:
         """Return the registration (worker.md section 2): a pull function with its code's hash."""
         return RegisterFunctionRequest(
@@ -75,6 +87,8 @@ class DurableFunction:
             retry=self.retry,
             timeout_ms=self.timeout_ms,
             preferred_mode=ExecutionMode("pull"),
+            recording=bool(self.recording),
+            recording_profile=self.recording if isinstance(self.recording, str) else "",
             metadata={**self.metadata, CODE_HASH: self.code_hash},
         )
 
@@ -92,6 +106,7 @@ def function(
     timeout: Duration | None = None,
     metadata: Mapping[str, Any] | None = None,
     durability: Durability = "pipelined",
+    recording: options.Recording | None = None,
 ) -> Callable[[Handler], DurableFunction]: ...
 def function(
     id: Handler | str | None = None,
@@ -103,13 +118,16 @@ def function(
     timeout: Duration | None = None,
     metadata: Mapping[str, Any] | None = None,
     durability: Durability = "pipelined",
+    recording: options.Recording | None = None,
 ) -> DurableFunction | Callable[[Handler], DurableFunction]:
     """Return a decorator that makes a function durable; also used bare, as `@function`.
 
     `id` defaults to the Python name with dashes; `on` names the events (wildcards allowed) that
     start it, None leaves it to be invoked; `retry` is a number of attempts, a dict or a
     `RetryConfig`; `timeout` bounds the executing time of a run; unset options are the server's
-    defaults. The handler takes one argument, the context. Raises `DefinitionError` at once.
+    defaults. `recording` keeps every change of its runs for time travel: True, False or a profile
+    ("all", "steps", "run_lifecycle"); not given, it is on when a lab serves the function and off
+    elsewhere. The handler takes one argument, the context. Raises `DefinitionError` at once.
     """
     given = None if callable(id) else id
 
@@ -130,6 +148,7 @@ def function(
             timeout_ms=options.timeout_ms(timeout),
             metadata=options.metadata(metadata),
             durability=durability,
+            recording=options.recording(recording),
         )
 
     return define(id) if callable(id) else define

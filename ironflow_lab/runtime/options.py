@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ironflow_lab.errors import DefinitionError, PayloadError
 from ironflow_lab.models.functions import RetryConfig, Trigger
@@ -13,9 +13,11 @@ from ironflow_lab.wire import duration, patterns
 
 LONGEST_ID = 200
 ON_EXHAUSTED = ("fail", "pause")
+PROFILES = ("all", "run_lifecycle", "steps")
 _RETRY_KEYS = ("max_attempts", "initial_delay", "backoff_factor", "max_delay", "on_exhausted")
 
 Retry = RetryConfig | Mapping[str, Any] | int
+Recording = bool | Literal["all", "run_lifecycle", "steps"]
 
 
 def function_id(given: str | None, python_name: str) -> str:
@@ -82,6 +84,13 @@ def timeout_ms(given: duration.Duration | None) -> int:
     if value < 1:
         raise DefinitionError("timeout must be longer than zero")
     return value
+
+
+def recording(given: Recording | None) -> Recording | None:
+    """Return whether and what of its runs is recorded; None leaves it to whoever serves the function."""
+    if given is None or isinstance(given, bool) or given in PROFILES:
+        return given
+    raise DefinitionError(f"recording={given!r:.40} must be True, False or one of {', '.join(PROFILES)}")
 
 
 def metadata(given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from ironflow_lab.client import config
+from ironflow_lab.client._async.audit import AsyncAudit
 from ironflow_lab.client._async.connection import AsyncConnection
 from ironflow_lab.client._async.events import AsyncEvents
 from ironflow_lab.client._async.functions import AsyncFunctions
@@ -20,7 +21,7 @@ from ironflow_lab.wire.retry import RetryPolicy
 
 
 class AsyncClient:
-    """The remote API of one server: `server`, `functions`, `events`, `runs` and `workers`.
+    """The remote API of one server: `server`, `functions`, `events`, `runs`, `audit` and `workers`.
 
     What is not given comes from `IRONFLOW_SERVER_URL` (or `IRONFLOW_URL`), `IRONFLOW_API_KEY` and
     `IRONFLOW_ENV`, then from the discovery file of a local server, then it is http://localhost:9123.
@@ -53,6 +54,7 @@ class AsyncClient:
         self.functions = AsyncFunctions(connection)
         self.events = AsyncEvents(connection)
         self.runs = AsyncRuns(connection)
+        self.audit = AsyncAudit(connection)
         self.workers = AsyncWorkers(connection)
 
     def __repr__(self) -> str:

@@ -9,7 +9,10 @@ import msgspec
 
 from ironflow_lab.client._async.connection import AsyncConnection
 from ironflow_lab.client._seam import AnswerTooLargeError
+from ironflow_lab.client.arguments import written
 from ironflow_lab.errors import InternalError
+from ironflow_lab.wire import connect
+from ironflow_lab.wire.message import Request, Response
 
 
 class Page(Protocol):
@@ -25,7 +28,7 @@ T = TypeVar("T")
 P = TypeVar("P", bound=Page)
 
 
-async def pages(
+def pages(
     connection: AsyncConnection,
     procedure: str,
     message: msgspec.Struct,
@@ -33,16 +36,31 @@ async def pages(
     *,
     page_size: int,
 ) -> AsyncIterator[P]:
-    """Yield every page of a listing.
+    """Yield every page of a Connect listing; see `walk`."""
+
+    def write(cursor: str, limit: int) -> Request:
+        asked = msgspec.structs.replace(message, cursor=cursor, limit=limit)
+        return written(connect.request, procedure, asked)
+
+    return walk(connection, write, lambda response: connect.read(response, kind), page_size=page_size)
+
+
+async def walk(
+    connection: AsyncConnection,
+    write: Callable[[str, int], Request],
+    read: Callable[[Response], P],
+    *,
+    page_size: int,
+) -> AsyncIterator[P]:
+    """Yield every page of a listing; `write` makes the request for the page at a cursor, of a size.
 
     A page too large for this client is asked for again at half the size. Raises `InternalError` when
     the server repeats itself.
     """
     cursor, limit = "", page_size
     while True:
-        asked = msgspec.structs.replace(message, cursor=cursor, limit=limit)
         try:
-            page = await connection.unary(procedure, asked, kind)
+            page = await connection.call(write(cursor, limit), read)
         except AnswerTooLargeError:
             if limit == 1:
                 raise

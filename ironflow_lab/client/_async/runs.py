@@ -22,6 +22,16 @@ from ironflow_lab.models.runs import (
     StepRow,
     StepRowPage,
 )
+from ironflow_lab.models.timetravel import (
+    GetRunStateAtRequest,
+    GetRunStateAtResponse,
+    GetRunTimelineRequest,
+    GetRunTimelineResponse,
+    GetStepOutputAtRequest,
+    RunSnapshot,
+    StepOutput,
+    TimelineEvent,
+)
 from ironflow_lab.wire import rest
 from ironflow_lab.wire.duration import Duration
 from ironflow_lab.wire.rest import RunsWaitRequest, RunsWaitResponse
@@ -92,6 +102,30 @@ class AsyncRuns:
         """Return the steps of a run as rows, outputs and times left as text."""
         answer = await self._connection.unary("IronflowService/GetRunSteps", _steps_of(run_id), StepRowPage)
         return answer.steps
+
+    async def state_at(self, run_id: str, timestamp: When) -> RunSnapshot:
+        """Return a recorded run as it was at an instant; payloads are JSON text in bytes.
+
+        `timestamp` is an aware datetime, an RFC 3339 text or "2h" (ago). Raises `NotFoundError` for an
+        instant before the run was created, and `FailedPreconditionError` for a run that was not recorded.
+        """
+        at = arguments.moment("timestamp", timestamp, self._connection.clock.now())
+        message = GetRunStateAtRequest(run_id=_run(run_id), timestamp=at)
+        procedure = "TimeTravelService/GetRunStateAt"
+        return (await self._connection.unary(procedure, message, GetRunStateAtResponse)).snapshot
+
+    async def timeline(self, run_id: str) -> tuple[TimelineEvent, ...]:
+        """Return all that happened to a recorded run, oldest first; raises as `state_at`."""
+        message = GetRunTimelineRequest(run_id=_run(run_id))
+        procedure = "TimeTravelService/GetRunTimeline"
+        return (await self._connection.unary(procedure, message, GetRunTimelineResponse)).events
+
+    async def step_output_at(self, run_id: str, step_id: str, timestamp: When) -> StepOutput:
+        """Return one step's output at an instant, as JSON text in bytes; raises as `state_at`."""
+        at = arguments.moment("timestamp", timestamp, self._connection.clock.now())
+        step = arguments.identifier("the step id", step_id)
+        message = GetStepOutputAtRequest(run_id=_run(run_id), step_id=step, timestamp=at)
+        return await self._connection.unary("TimeTravelService/GetStepOutputAt", message, StepOutput)
 
     async def cancel(self, run_id: str, *, reason: str = "") -> Run:
         """End a run and return it; raises `FailedPreconditionError` when it has ended already."""

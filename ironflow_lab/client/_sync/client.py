@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from ironflow_lab.client import config
+from ironflow_lab.client._sync.audit import Audit
 from ironflow_lab.client._sync.connection import Connection
 from ironflow_lab.client._sync.events import Events
 from ironflow_lab.client._sync.functions import Functions
@@ -21,7 +22,7 @@ from ironflow_lab.wire.retry import RetryPolicy
 
 
 class Client:
-    """The remote API of one server: `server`, `functions`, `events`, `runs` and `workers`.
+    """The remote API of one server: `server`, `functions`, `events`, `runs`, `audit` and `workers`.
 
     What is not given comes from `IRONFLOW_SERVER_URL` (or `IRONFLOW_URL`), `IRONFLOW_API_KEY` and
     `IRONFLOW_ENV`, then from the discovery file of a local server, then it is http://localhost:9123.
@@ -52,6 +53,7 @@ class Client:
         self.functions = Functions(connection)
         self.events = Events(connection)
         self.runs = Runs(connection)
+        self.audit = Audit(connection)
         self.workers = Workers(connection)
 
     def __repr__(self) -> str:

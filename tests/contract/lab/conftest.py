@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 import ironflow_lab as il
+from ironflow_lab.client._async.transport import AsyncHttpTransport
+from ironflow_lab.client._sync.transport import HttpTransport
 from ironflow_lab.testing import LocalServer
+from ironflow_lab.wire.message import Request, Response
+from ironflow_lab.wire.rest import WORKERS
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def orders(lab: il.Lab) -> il.Lab:
     async def settle(ctx: Any) -> Any:
         number = ctx.event.data["n"]
         charged = await ctx.step.run("charge", charge, number, ctx.run.attempt)
-        await ctx.step.sleep("rest", "20ms")
+        await ctx.step.sleep("rest", "300ms")
         return {"n": number, "charged": charged}
 
     return lab
@@ -77,3 +81,26 @@ def script() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
+
+
+@pytest.fixture
+def traffic(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Every request that leaves this process from now on, but those of its worker."""
+    sent: list[Request] = []
+    plain, awaited = HttpTransport.send, AsyncHttpTransport.send
+
+    def note(request: Request) -> None:
+        if not request.path.startswith(WORKERS):
+            sent.append(request)
+
+    def send(self: HttpTransport, request: Request) -> Response:
+        note(request)
+        return plain(self, request)
+
+    async def send_async(self: AsyncHttpTransport, request: Request) -> Response:
+        note(request)
+        return await awaited(self, request)
+
+    monkeypatch.setattr(HttpTransport, "send", send)
+    monkeypatch.setattr(AsyncHttpTransport, "send", send_async)
+    return sent

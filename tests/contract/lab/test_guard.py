@@ -13,7 +13,8 @@ from ironflow_lab.errors import (
     GuardError,
 )
 from ironflow_lab.testing import LocalServer
-from ironflow_lab.wire import connect
+from ironflow_lab.wire import connect, rest
+from ironflow_lab.wire.message import Request
 
 CHANGES: list[Callable[[il.Lab], Any]] = [
     lambda lab: lab.emit("order.placed", {}),
@@ -25,29 +26,22 @@ CHANGES: list[Callable[[il.Lab], Any]] = [
 ]
 
 
-def traffic(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record the procedures that are called from now on."""
-    called: list[str] = []
-    write = connect.request
-
-    def noted(procedure: str, *given: Any, **options: Any) -> Any:
-        called.append(procedure)
-        return write(procedure, *given, **options)
-
-    monkeypatch.setattr(connect, "request", noted)
-    return called
+def harmless(request: Request) -> bool:
+    """Whether the protocol says that the call changes nothing."""
+    procedure = request.path.removeprefix(connect.SERVICE)
+    return request.method == "GET" or procedure in connect.REPEATABLE or request.path == rest.LAB_WAIT
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_guarded_lab_changes_nothing(
-    change: Callable[[il.Lab], Any], orders: il.Lab, server: LocalServer, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[il.Lab], Any], orders: il.Lab, server: LocalServer, traffic: list[Request]
 ) -> None:
     orders.emit("order.placed", {"n": 1}).wait()
     guarded = il.connect(server.url, guard=True)
-    called = traffic(monkeypatch)
+    traffic.clear()
     with pytest.raises(GuardError, match=r"with lab\.allow\(\):"):
         change(guarded)
-    assert set(called) <= connect.REPEATABLE
+    assert [request.path for request in traffic if not harmless(request)] == []
     guarded.close()
 
 
@@ -59,9 +53,9 @@ def test_allowed_changes_happen(orders: il.Lab, server: LocalServer) -> None:
     guarded.close()
 
 
-def test_reading_calls_nothing_that_changes(orders: il.Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_calls_nothing_that_changes(orders: il.Lab, traffic: list[Request]) -> None:
     emission = orders.emit_frame("order.placed", pd.DataFrame({"n": range(40)}))
-    called = traffic(monkeypatch)
+    traffic.clear()
     emission.wait()
     frame = orders.runs(payloads=True, limit=50)
     orders.steps(frame.head(3))
@@ -72,5 +66,19 @@ def test_reading_calls_nothing_that_changes(orders: il.Lab, monkeypatch: pytest.
     _ = (repr(orders), repr(orders.worker), orders.worker._repr_html_())
     frame.ironflow.failures()
     frame.ironflow.latency()
-    assert called
-    assert set(called) <= connect.REPEATABLE
+    _ = (orders.audit(run), orders.audit(limit=5), orders.audit(since="1h", event_type="run.created", limit=5))
+    for follows in (False, True):
+        orders._session.follows = follows
+        again = orders.run(run.id)
+        _ = (again.audit, again.timeline, orders.timeline(run.id), again.diff(0, -1))
+        then = again.at(-1)
+        _ = (then.steps, then.step("charge"), repr(then), str(then), then._repr_html_(), then.document())
+        _ = (again.at(event=1), again.at(step="charge"), again.at(then.at))
+        again.scrub().close()
+    client, past = orders.client, run.at(-1)
+    client.runs.state_at(run.id, past.at)
+    client.runs.timeline(run.id)
+    client.runs.step_output_at(run.id, past.step("charge").step_id, past.at)
+    client.audit.follow(run.id, wait=0)
+    assert traffic
+    assert [request.path for request in traffic if not harmless(request)] == []

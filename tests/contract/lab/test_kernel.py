@@ -26,10 +26,28 @@ CELLS = {
     "shown": "batch",
     "one": 'lab.emit_sync("order.placed", {"n": 1}).result',
     "card": "batch.runs[4]",
+    "snapshot": "batch.runs[4].at(2)",
+    "scrub": (
+        "from ironflow_lab.models.functions import RegisterFunctionRequest, Trigger\n"
+        'idle = RegisterFunctionRequest(id="idle", triggers=(Trigger(event="idle.asked"),), recording=True)\n'
+        "lab.client.functions.register(idle)\n"
+        'run = lab.emit("idle.asked", {"n": 1}).runs[0]\n'
+        "view = run.scrub()\n"
+        "view"
+    ),
+    "live": (
+        "import threading\n"
+        "ended = threading.Event()\n"
+        'view.observe(lambda change: ended.set(), "live")\n'
+        "run.cancel()\n"
+        'ended.wait(30), view.meta["ended"], view.meta["source"], len(view.events) // 16'
+    ),
     "figure": "batch.frame().ironflow.failures()",
     "await": 'len((await lab.aio.runs.list(limit=3)).runs), (await lab.aio.server.health()).status',
     "unknown": 'def look():\n    return lab.run("run_that_never_was")\nlook()',
     "pattern": 'lab.emit("order.*")',
+    "moment": "batch.runs[4].at(99)",
+    "chrage": 'batch.runs[4].at(step="chrage")',
     "infinite": 'lab.emit_frame("order.placed", pd.DataFrame({"n": [float("inf")]}))',
     "foreign": "pd.DataFrame({'a': [1]}).ironflow",
     "result": 'lab.emit("order.placed", {"n": 4}).result',
@@ -41,6 +59,8 @@ CELLS = {
 ERRORS = {
     "unknown": "NotFoundError",
     "pattern": "InvalidArgumentError",
+    "moment": "InvalidArgumentError",
+    "chrage": "NotFoundError",
     "infinite": "DefinitionError",
     "foreign": "ForeignFrameError",
     "result": "RunFailedError",
@@ -93,6 +113,19 @@ def test_the_card_and_the_figure_are_static(outputs: dict[str, list[Any]]) -> No
     (figure,) = outputs["figure"]
     assert "application/vnd.plotly.v1+json" in figure.data
     assert not any("widget" in kind for kind in figure.data)
+
+
+def test_a_snapshot_is_a_static_card(outputs: dict[str, list[Any]]) -> None:
+    (card,) = outputs["snapshot"]
+    assert "position 2 of" in card.data["text/html"]
+    assert set(card.data) == {"text/html", "text/plain"}
+
+
+def test_a_running_run_is_followed_by_its_view_to_the_end(outputs: dict[str, list[Any]]) -> None:
+    view, static = outputs["scrub"]
+    assert "application/vnd.jupyter.widget-view+json" in view.data
+    assert "widget" not in "".join(static.data)
+    assert texts(outputs["live"]) == ["(True, True, 'fold', 2)"]
 
 
 def test_the_awaited_client_works_at_the_top_level(outputs: dict[str, list[Any]]) -> None:

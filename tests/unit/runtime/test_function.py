@@ -36,6 +36,7 @@ def test_every_option_is_registered() -> None:
         timeout="10m",
         metadata={"team": "ops", "__ironflow_code_hash": "mine"},
         durability="step",
+        recording="steps",
     )
     def handler(ctx: Any) -> None: ...
 
@@ -50,6 +51,8 @@ def test_every_option_is_registered() -> None:
         "retry": {"maxAttempts": 4, "onExhausted": "fail"},
         "timeoutMs": 600_000,
         "preferredMode": "EXECUTION_MODE_PULL",
+        "recording": True,
+        "recordingProfile": "steps",
         "metadata": {"team": "ops", "__ironflow_code_hash": handler.code_hash},
     }
 
@@ -60,6 +63,20 @@ def test_unset_retry_sends_nothing() -> None:
 
     assert b"retry" not in codec.encode(handler.request())
     assert b"timeoutMs" not in codec.encode(handler.request())
+
+
+@pytest.mark.parametrize(
+    ("given", "alone", "in_a_lab"), [(None, None, True), (False, None, None), (True, True, True), ("all", True, True)]
+)
+def test_recording_is_off_alone_and_on_in_a_lab_unless_said(given: Any, alone: Any, in_a_lab: Any) -> None:
+    @function("f", recording=given)
+    async def handler(ctx: Any) -> None: ...
+
+    assert codec.decode(codec.encode(handler.request()), dict).get("recording") is alone
+    served = handler.recorded()
+    assert codec.decode(codec.encode(served.request()), dict).get("recording") is in_a_lab
+    assert (served.id, served.handler, served.code_hash) == (handler.id, handler.handler, handler.code_hash)
+    assert handler.recording is given, "the function itself stays as it was"
 
 
 async def test_calling_it_calls_the_handler() -> None:
@@ -167,7 +184,7 @@ def two_in_one(ctx: Any) -> None: ...
 
 
 def test_options_of_later_releases_do_not_exist() -> None:
-    for name in ("concurrency", "cron", "debounce", "secrets", "recording"):
+    for name in ("concurrency", "cron", "debounce", "secrets"):
         with pytest.raises(TypeError, match=name):
             function(**{name: 1})  # type: ignore[call-overload]  # wrong on purpose
 

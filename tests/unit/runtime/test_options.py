@@ -131,3 +131,14 @@ def test_metadata() -> None:
         options.metadata([1])  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(DefinitionError, match=r"\$\.x is a set"):
         options.metadata({"x": {1}})
+
+
+@pytest.mark.parametrize("given", [None, True, False, "all", "steps", "run_lifecycle"])
+def test_recording(given: Any) -> None:
+    assert options.recording(given) is given
+
+
+@pytest.mark.parametrize("given", ["", "none", "ALL", 1, 0, ["all"], object()])
+def test_bad_recording(given: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"must be True, False or one of all, run_lifecycle, steps"):
+        options.recording(given)

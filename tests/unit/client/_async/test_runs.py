@@ -224,3 +224,61 @@ async def test_wrong_ids_are_not_sent(client: AsyncClient, run_id: Any) -> None:
     for call in (client.runs.get, client.runs.steps, client.runs.cancel):
         with pytest.raises(InvalidArgumentError):
             await call(run_id)
+
+
+async def test_the_state_at_an_instant_keeps_payloads_as_text(client: AsyncClient, script: AsyncScript) -> None:
+    step = {"stepId": "run_1:a:0", "name": "a", "status": "completed", "output": "WzFd", "patched": True}
+    snapshot = {"runId": "run_1", "status": "running", "input": "eyJuIjogMX0=", "steps": [step]}
+    script.answer({"snapshot": {**snapshot, "timestamp": "2026-01-02T01:04:05Z"}})
+    found = await client.runs.state_at("run_1", "2h")
+    assert script.request.path == "/ironflow.v1.TimeTravelService/GetRunStateAt"
+    assert script.sent == {"runId": "run_1", "timestamp": "2026-01-02T01:04:05Z"}
+    assert (found.status, found.input, found.timestamp) == (
+        "running",
+        b'{"n": 1}',
+        parse_instant("2026-01-02T01:04:05Z"),
+    )
+    assert (found.steps[0].output, found.steps[0].patched, found.steps[0].injected) == (b"[1]", True, False)
+
+
+async def test_the_timeline(client: AsyncClient, script: AsyncScript) -> None:
+    moment = {"id": "aud_1", "eventType": "run.created", "summary": "Run created", "significant": True}
+    script.answer({"events": [moment]})
+    (found,) = await client.runs.timeline("run_1")
+    assert (found.summary, found.significant, found.step_id) == ("Run created", True, "")
+    assert script.request.path == "/ironflow.v1.TimeTravelService/GetRunTimeline"
+    assert script.sent == {"runId": "run_1"}
+
+
+async def test_a_step_s_output_at_an_instant(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer(
+        {
+            "stepId": "run_1:a:0",
+            "status": "completed",
+            "output": "Mg==",
+            "originalOutput": "MQ==",
+            "injected": True,
+            "patched": True,
+        }
+    )
+    found = await client.runs.step_output_at("run_1", "run_1:a:0", datetime(2026, 1, 2, tzinfo=UTC))
+    assert (found.output, found.original_output, found.patched, found.injected) == (b"2", b"1", True, True)
+    assert script.request.path == "/ironflow.v1.TimeTravelService/GetStepOutputAt"
+    assert script.sent == {"runId": "run_1", "stepId": "run_1:a:0", "timestamp": "2026-01-02T00:00:00Z"}
+
+
+async def test_an_unrecorded_run_has_no_past(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"code": "failed_precondition", "message": "register it with recording on"}, status=400)
+    with pytest.raises(FailedPreconditionError, match="recording on"):
+        await client.runs.state_at("run_1", "1h")
+
+
+@pytest.mark.parametrize("when", [None, Instant(0), "", "soon", 3])
+async def test_an_instant_has_to_be_given(client: AsyncClient, when: Any) -> None:
+    with pytest.raises(DefinitionError, match="timestamp"):
+        await client.runs.state_at("run_1", when)
+
+
+async def test_a_step_has_to_be_named(client: AsyncClient) -> None:
+    with pytest.raises(InvalidArgumentError, match="step id"):
+        await client.runs.step_output_at("run_1", "", "1h")
