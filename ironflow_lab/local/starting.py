@@ -24,19 +24,21 @@ def start(
     port: int | None = None,
     wait: float = 10.0,
     owner_pid: int = 0,
+    cwd: Path | None = None,
 ) -> Local:
     """Return the data folder's server once it answers, started if none runs.
 
     Without a `port` it is 9123 or the next free one. It outlives this process and ends by `stop`,
-    or with process `owner_pid` if one is named. Raises ServerStartError, naming the remedy, when
+    or with process `owner_pid` if one is named. `cwd` stands in for the working directory, in whose
+    tree the data folder and the discovery file are looked for. Raises ServerStartError, naming the remedy, when
     it does not answer within `wait` seconds, when the port is in use, or when the folder will not
     do.
     """
     if port is not None:
         ports.check(port)
-    folder = folders.locate(data_dir)
+    folder = folders.locate(folders.nearest(cwd) if cwd and data_dir is None else data_dir)
     folders.prepare(folder)
-    starting = _Starting(folder, port=port, owner_pid=owner_pid, wait=wait)
+    starting = _Starting(folder, port=port, owner_pid=owner_pid, wait=wait, cwd=cwd)
     try:
         found = starting.until_ready()
     except BaseException:
@@ -44,27 +46,28 @@ def start(
         raise
     if starting.is_mine(found):
         return describe(folder, found, reused=False)
-    return _reuse(folder, found, port)
+    return _reuse(folder, found, port, cwd)
 
 
-def _reuse(folder: Path, found: record.ServerRecord, port: int | None) -> Local:
+def _reuse(folder: Path, found: record.ServerRecord, port: int | None, cwd: Path | None) -> Local:
     if port not in (None, 0, found.port):
         raise ServerStartError(
             f"The server of {folder} already runs at {found.url}: leave the port out to use it, "
             f"or stop it first to have it on port {port}."
         )
-    note = discovery.publish(discovery.path_here(), found.url, found.token)
+    note = discovery.publish(discovery.path_here(cwd), found.url, found.token)
     return describe(folder, found, reused=True, notes=(note,) if note else ())
 
 
 class _Starting:
     """One attempt at having a server for the folder: ours, or that of another who was quicker."""
 
-    def __init__(self, folder: Path, *, port: int | None, owner_pid: int, wait: float) -> None:
+    def __init__(self, folder: Path, *, port: int | None, owner_pid: int, wait: float, cwd: Path | None) -> None:
         self._folder = folder
         self._port = port
         self._owner_pid = owner_pid
         self._wait = wait
+        self._cwd = cwd
         self._child: subprocess.Popen[bytes] | None = None
         self._log_begin = 0
 
@@ -105,6 +108,7 @@ class _Starting:
         try:
             self._child = subprocess.Popen(
                 self._command(),
+                cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,

@@ -12,10 +12,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = Path(os.environ.get("IRONFLOW_LAB_SHOTS", ROOT / "build" / "screenshots"))
@@ -31,6 +41,8 @@ QUIET = (
     "--disable-sync",
 )
 PATIENCE = 60_000
+# Two cores serve browser, kernels and servers: what takes a second alone may take ten.
+expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +61,51 @@ class JupyterLab:
         return name
 
 
+class Traffic:
+    """What a page asked for, was told and complained of."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[Request] = []
+        self.responses: list[Response] = []
+        self.sockets: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", self._ask)
+        page.on("response", self._answer)
+        page.on("websocket", lambda socket: self.sockets.append(socket.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._hear)
+
+    def beyond(self, url: str) -> list[str]:
+        """Return what was asked of any other host than the one of `url`."""
+        own = urlsplit(url).netloc
+        asked = [request.url for request in self.requests] + self.sockets
+        return [one for one in asked if urlsplit(one).scheme not in ("blob", "data") and urlsplit(one).netloc != own]
+
+    def mentions(self, text: str) -> list[str]:
+        """Return the URLs of requests in which the text stands, or of answers of our routes."""
+        found = [one.url for one in self.requests if text in f"{one.url}{one.headers}{one.post_data_buffer!r}"]
+        ours = [one for one in self.responses if "/ironflow-lab/" in one.url and one.request.failure is None]
+        return found + [one.url for one in ours if text in f"{one.headers}{one.text()}"]
+
+    # Playwright wants functions of Python, not those of a list.
+    def _ask(self, request: Request) -> None:
+        self.requests.append(request)
+
+    def _answer(self, response: Response) -> None:
+        self.responses.append(response)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location['url']})")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Notebook:
     """One open notebook."""
 
     page: Page
     name: str
+    traffic: Traffic
 
     @property
     def cells(self) -> Locator:
@@ -104,6 +155,7 @@ class Notebook:
         )
         light = "true" if name.endswith("Light") else "false"
         expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
 
     def shot(self, name: str, part: Locator | None = None) -> None:
         """Save a picture to look at."""
@@ -161,12 +213,13 @@ def open_notebook(jupyterlab: JupyterLab, browser: Browser) -> Iterator[Callable
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
+    traffic = Traffic(page)
 
     def opened(name: str) -> Notebook:
         workspace = Path(name).stem
         page.goto(f"{jupyterlab.url}/lab/workspaces/{workspace}/tree/{name}")
         page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for()
-        return Notebook(page=page, name=name)
+        return Notebook(page=page, name=name, traffic=traffic)
 
     yield opened
     context.close()

@@ -123,5 +123,7 @@ def test_it_lies_in_the_working_directorys_tree(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
     assert discovery.path_here() == tmp_path.resolve() / ".ironflow" / "engine.json"
+    (tmp_path / "elsewhere" / ".ironflow").mkdir(parents=True)
+    assert discovery.path_here(tmp_path / "elsewhere") == tmp_path / "elsewhere" / ".ironflow" / "engine.json"
     (tmp_path / "notebooks").rmdir()
     assert discovery.path_here() is None
