@@ -35,6 +35,7 @@ FIGURES = {
     "begin": ("cpu_ms", "seconds"),
     "decode": ("rows_per_s", "decode_alone_rows_per_s", "extra_mb"),
     "runtime": ("cpu_us_run", "runs_s"),
+    "scrub": ("step_p50_ms", "step_p95_ms", "fps", "interactive_ms", "saved_mb"),
 }
 # Of counts and of our own parts a ratio says nothing.
 RATIOS = ("p50_ms", "p99_ms", "runs_per_s", "ms_per_step", "recover_s", "first_step_s", "cpu_ms")
@@ -62,6 +63,8 @@ def contest(workload: str) -> list[Contestant]:
         return [*ours, Contestant("sdk", "bench_import", ("sdk",), "IRONFLOW")]
     if workload in ("decode", "runtime"):
         return [Contestant(workload, f"bench_{workload}", ("--rounds", "1"))]
+    if workload == "scrub":
+        return [Contestant(f"{events} events", "bench_scrub", ("--events", events)) for events in ("10000", "50000")]
     if workload == "W0":
         return [Contestant("floor", "bench_floor", ("W0",))]
     return [

@@ -4,8 +4,8 @@ import { type Events, upperBound } from './decode.ts';
 
 export type Mode = 'time' | 'events';
 
-/** Pixels of air left and right of what is drawn. */
-const MARGIN = 10;
+/** Pixels of air left and right of what is drawn: as much as the flag of a pin is wide. */
+const MARGIN = 16;
 const MAX_ZOOM_TIME = 0.01;
 
 export class Scale {

@@ -103,7 +103,7 @@ body[data-jp-theme-light="false"] .ifl-scrub, body.vscode-dark .ifl-scrub, html[
 .ifl-box { border: 1px solid var(--ifl-line); border-radius: 4px; overflow: auto; max-height: 330px; }
 .ifl-changes { list-style: none; margin: 0 0 8px; padding: 0; height: 98px; overflow-y: auto; }
 .ifl-changes li { display: flex; gap: 8px; align-items: baseline; margin: 0; min-width: 0; }
-.ifl-scrub .ifl-changes .ifl-link { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 60%; }
+.ifl-scrub .ifl-changes .ifl-link { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 60%; flex: none; }
 .ifl-changes code { min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .ifl-scrub button.ifl-link { border: 0; background: none; padding: 0 2px; min-height: 24px; min-width: 24px;
   color: var(--ifl-number); text-align: left; text-decoration: underline; text-underline-offset: 2px;
