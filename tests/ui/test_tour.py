@@ -34,6 +34,36 @@ def test_tour_runs_and_reads_well_in_both_themes(
         notebook.shot(f"tour-{theme.split()[-1].lower()}-card", card)
         notebook.page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
         notebook.shot(f"tour-{theme.split()[-1].lower()}")
+    _find_what_the_retry_changed(notebook)
+    assert notebook.traffic.errors == []
+    assert notebook.traffic.beyond(jupyterlab.url) == []
+
+
+def _find_what_the_retry_changed(notebook: Notebook) -> None:
+    """Do by hand what the last cells of the tour do in Python."""
+    view, press = notebook.page.locator(".ifl-scrub"), notebook.page.keyboard.press
+    view.scroll_into_view_if_needed()
+    expect(view).to_have_attribute("data-position", "6")
+    expect(view).to_contain_text("Step charge failed")
+    expect(view.locator(".ifl-name[data-ghost] .ifl-label")).to_have_text(["settle", "receipt"])
+
+    view.get_by_role("slider").click(position={"x": 5, "y": 5})
+    press("End")
+    expect(view).to_contain_text("Run completed")
+    for _ in range(int(view.get_attribute("data-position") or 0) - 6):
+        press("ArrowLeft")
+    expect(view).to_contain_text("Step charge failed")
+    press("[")
+    while "Step charge completed" not in view.inner_text():
+        press("ArrowRight")
+    press("]")
+    press("d")
+    changed = view.locator("tr", has_text="status").filter(has_text="failed")
+    expect(changed).to_contain_text("Step charge completed")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        notebook.theme(theme)
+        view.scroll_into_view_if_needed()
+        notebook.shot(f"tour-{theme.split()[-1].lower()}-scrub", view)
 
 
 def _contrast(card: Locator) -> float:
