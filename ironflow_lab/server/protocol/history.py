@@ -45,7 +45,8 @@ class History:
         answer: Any
         match exchange.method, exchange.path:
             case "GET", path if path == AUDIT:
-                answer = await self._reads.audit_search(exchange.env, _search(exchange))
+                asked = _search(exchange)
+                answer = await self._reads.audit_search(exchange.env, asked)
             case "GET", path if path == AUDIT_SETTINGS:
                 answer = SETTINGS
             case _:

@@ -94,6 +94,8 @@ class Leases:
     def _renew(self, entry: _Entry, now: int) -> None:
         entry.known, entry.restored = True, False
         entry.lease_until = _NEVER if entry.worker_id in self._held else now + self._lease_ns
+        # Earlier than before only where the clock has been set back.
+        self._next = min(self._next, entry.lease_until)
 
     def _beat(self, worker_id: str, segments: frozenset[tuple[str, int]], now: int) -> None:
         for run_id, entry in self._of(worker_id):

@@ -58,6 +58,13 @@ def test_an_ack_gives_the_whole_lease_and_each_renewal_a_new_one(leases: Leases)
     assert leases.lapsed(START + 2 * LEASE - 1) == [lapse(at=START + 2 * LEASE - 1)]
 
 
+def test_a_renewal_after_the_clock_was_set_back_counts_from_the_new_time(leases: Leases) -> None:
+    lease(leases)
+    acknowledged(leases, at=START - 3 * LEASE)
+    assert leases.next_deadline() == START - 2 * LEASE
+    assert leases.lapsed(START - 2 * LEASE) == [lapse(at=START - 2 * LEASE)]
+
+
 @pytest.mark.parametrize("wake", [Renewed("run_1", 0, "w"), Renewed("run_1", 1, "other"), Renewed("run_2", 1, "w")])
 def test_only_the_holder_renews(leases: Leases, wake: Renewed) -> None:
     lease(leases)
