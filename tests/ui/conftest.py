@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -143,6 +143,14 @@ class Notebook:
             self.wait_done(index)
             expect(self.output(index)).not_to_contain_text("Error")
 
+    def run_until(self, index: int, text: str) -> None:
+        """Run a cell again and again until its output has the text: the kernel hears of a view a moment later."""
+        for _ in range(20):
+            self.run_cells(index)
+            if text in self.output(index).inner_text():
+                return
+        expect(self.output(index)).to_contain_text(text)
+
     def output(self, index: int) -> Locator:
         """The output area of a cell."""
         return self.cells.nth(index).locator(".jp-OutputArea").first
@@ -207,8 +215,23 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the fixtures know, before they end, that their test has failed."""
+    report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    return report
+
+
 @pytest.fixture
-def open_notebook(jupyterlab: JupyterLab, browser: Browser) -> Iterator[Callable[[str], Notebook]]:
+def open_notebook(
+    jupyterlab: JupyterLab, browser: Browser, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Notebook]]:
     """Return a function that opens a notebook in a workspace and a page of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     page = context.new_page()
@@ -222,6 +245,10 @@ def open_notebook(jupyterlab: JupyterLab, browser: Browser) -> Iterator[Callable
         return Notebook(page=page, name=name, traffic=traffic)
 
     yield opened
+    if request.node.stash.get(FAILED, False):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"failed-{request.node.name}.png")
+        print("the page complained:", *traffic.errors, sep="\n  ")
     context.close()
 
 

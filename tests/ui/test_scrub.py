@@ -96,8 +96,7 @@ def test_everything_is_done_with_the_keyboard(jupyterlab: JupyterLab, open_noteb
     view.press("d", "d", "l", "l")
     assert notebook.cells.count() == 3
     expect(notebook.cells.first.locator(".cm-lineNumbers")).to_have_count(0)
-    notebook.run_cell(1)
-    expect(notebook.output(1)).to_contain_text("(23, [6, 20], '[\"steps\",1]')")
+    notebook.run_until(1, "(23, [6, 20], '[\"steps\",1]')")
     notebook.run_cell(2)
     view.at(3)
     expect(view.track).to_have_attribute("aria-valuenow", "3")

@@ -167,6 +167,23 @@ export class View {
     this.#undo.listen(probe, 'transitionend', () => this.#recolour());
     // JupyterLab covers the page while a theme loads, which cuts the transition short.
     this.#undo.listen(probe, 'transitioncancel', () => this.#recolour());
+    // Until it is laid out, and again after it was hidden, an element has no colours to be read.
+    let width = 0;
+    const shown = new ResizeObserver(() => {
+      const before = width;
+      width = this.root.clientWidth;
+      if (before === 0 && width > 0) {
+        this.#recolour();
+      }
+    });
+    shown.observe(this.root);
+    this.#undo.add(() => shown.disconnect());
+    // Whoever turns to a cell is done here: the cell is to see what the view shows.
+    this.#undo.listen<FocusEvent>(this.root, 'focusout', event => {
+      if (!this.root.contains(event.relatedTarget as Node | null)) {
+        this.#sync.flush();
+      }
+    });
   }
 
   #key(event: KeyboardEvent): void {
