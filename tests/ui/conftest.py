@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -237,9 +238,11 @@ def open_notebook(
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     traffic = Traffic(page)
+    # JupyterLab restores a workspace with all its tabs: no two tests may share one.
+    own = secrets.token_hex(4)
 
     def opened(name: str) -> Notebook:
-        workspace = Path(name).stem
+        workspace = f"{Path(name).stem}-{own}"
         page.goto(f"{jupyterlab.url}/lab/workspaces/{workspace}/tree/{name}")
         page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for()
         return Notebook(page=page, name=name, traffic=traffic)

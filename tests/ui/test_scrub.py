@@ -169,8 +169,7 @@ def test_it_works_with_the_mouse(jupyterlab: JupyterLab, open_notebook: Callable
     view.command("play").click()
     view.at(24)
     expect(view.command("play")).to_have_attribute("aria-label", "Play")
-    view.notebook.run_cell(1)
-    expect(view.notebook.output(1)).to_contain_text("24")
+    view.notebook.run_until(1, "24")
     assert view.notebook.traffic.errors == []
 
 
@@ -229,8 +228,7 @@ def test_a_running_run_is_followed_until_somebody_scrubs_back(
     notebook.run_cells(4)
     expect(view.root.locator(".ifl-chip")).to_have_text("completed")
     expect(live).to_be_disabled()
-    notebook.run_cells(5)
-    expect(notebook.output(5)).to_contain_text("(False, True, True)")
+    notebook.run_until(5, "(False, True, True)")
     static = notebook.cells.nth(1).locator("details.ironflow-static")
     static.locator("summary").click()
     expect(static).to_contain_text("gate 2")
