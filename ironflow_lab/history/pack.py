@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from base64 import b64encode
 from collections.abc import Sequence
@@ -111,10 +110,6 @@ class Packer:
     def chunk(self) -> Chunk:
         """Return everything so far as one chunk."""
         return self._chunk(0, 0)
-
-    def value(self, key: str) -> Any:
-        """Return a value that was left behind, redacted; raises KeyError."""
-        return json.loads(self._values.json(key))
 
     def value_text(self, key: str) -> str:
         """Return a value that was left behind as JSON text, redacted, every digit kept; raises KeyError."""

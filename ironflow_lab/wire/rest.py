@@ -131,11 +131,6 @@ def audit_search(
     return Request(method="GET", path=AUDIT, query=query, repeatable=True)
 
 
-def audit_settings() -> Request:
-    """Return the read of what the server captures."""
-    return get(AUDIT_SETTINGS)
-
-
 def audit_follow(run_id: str, *, cursor: str = "", limit: int = 0, wait: int = 0) -> Request:
     """Return the read of a run's audit events after `cursor`, held up to `wait` seconds while there is none.
 

@@ -249,7 +249,6 @@ CALLS: list[tuple[Request, str, str, str | None]] = [
         "/api/v1/audit?run_id=run_01&function_id=f&event_type=run.created" + SPAN + "&limit=2&cursor=Mg==",
         None,
     ),
-    (rest.audit_settings(), "GET", "/api/v1/audit/settings", None),
     (rest.audit_follow("run/01"), "GET", "/lab/v1/runs/run%2F01/audit", None),
     (
         rest.audit_follow("run_01", cursor="Mg==", limit=5, wait=90),
@@ -308,7 +307,7 @@ def test_a_call_on_the_wire(request_: Request, method: str, target: str, body: s
 def test_only_calls_without_side_effects_are_repeatable() -> None:
     repeatable = {request.path.rsplit("/", 1)[1] for request, *_ in CALLS if request.repeatable}
     reads = {"GetFunction", "ListFunctions", "GetRun", "ListRuns", "GetRunSteps", "health", "wait"}
-    past = {"GetAuditTrail", "GetRunStateAt", "GetRunTimeline", "GetStepOutputAt", "audit", "settings"}
+    past = {"GetAuditTrail", "GetRunStateAt", "GetRunTimeline", "GetStepOutputAt", "audit"}
     assert repeatable == reads | past
 
 
