@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ironflow_lab.lab.joining import connect, start, stop
     from ironflow_lab.lab.lab import Lab
     from ironflow_lab.lab.nesting import enable_nested_loop
+    from ironflow_lab.models.functions import Trigger
     from ironflow_lab.runtime.function import function
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Lab",
     "NonRetryableError",
     "RetryAfterError",
+    "Trigger",
     "__version__",
     "connect",
     "enable_nested_loop",
@@ -51,6 +53,7 @@ _HOMES = {
     "Lab": "lab.lab",
     "NonRetryableError": "errors",
     "RetryAfterError": "errors",
+    "Trigger": "models.functions",
     "__version__": "_version",
     "connect": "lab.joining",
     "enable_nested_loop": "lab.nesting",

@@ -24,9 +24,10 @@ IronflowError
 └── StepFailure                   raised inside a handler
     ├── StepError                 a step's body failed
     │   └── StepTimeoutError      it took longer than its timeout
+    ├── InvokeError               a function started by `step.invoke` failed or took too long
     ├── NonRetryableError         raise it to fail the run without another attempt
     ├── RetryAfterError           raise it to choose the delay before the next attempt
-    └── PayloadError              a step or a handler returned something that is not JSON
+    └── PayloadError              a step or a handler took or returned something that is not JSON
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class ApiError(IronflowError):
 
     `code` is the wire code, `retryable` whether the same call may succeed later, `retry_after` the
     wait in seconds the server asked for (None when it named none), `status` the HTTP status (0 when
-    no answer arrived). Protocol: rpc.md section 3, rest.md section 2.
+    no answer arrived), `reason` the word of the header `Ironflow-Error-Reason` ("" for none).
+    Protocol: rpc.md section 3, rest.md section 2.
     """
 
     code = "unknown"
@@ -74,6 +76,7 @@ class ApiError(IronflowError):
         retryable: bool = False,
         retry_after: float | None = None,
         details: tuple[Any, ...] = (),
+        reason: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -82,6 +85,7 @@ class ApiError(IronflowError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.details = details
+        self.reason = reason
 
 
 class InvalidArgumentError(ApiError):
@@ -103,7 +107,11 @@ class AlreadyExistsError(ApiError):
 
 
 class AbortedError(ApiError):
-    """A compare-and-set was lost: read again, then decide."""
+    """A compare-and-set was lost: read again, then decide.
+
+    Of an injection, `reason` "injection_unverified" says that the output was written but the run moved
+    meanwhile; "contended" and "" say that nothing was.
+    """
 
     code = "aborted"
 
@@ -209,6 +217,21 @@ class StepTimeoutError(StepError):
     code = "STEP_TIMEOUT"
 
 
+class InvokeError(StepFailure):
+    """A function that was invoked failed, was cancelled or took too long; its run is not started again.
+
+    `function_id` names the function, `child_run_id` its run (empty when none was started).
+    """
+
+    code = "INVOKE_FAILED"
+    retryable = False
+
+    def __init__(self, message: str, *, function_id: str = "", child_run_id: str = "") -> None:
+        super().__init__(message)
+        self.function_id = function_id
+        self.child_run_id = child_run_id
+
+
 class NonRetryableError(StepFailure):
     """Raise it in a step or a handler to fail the run without another attempt."""
 
@@ -234,7 +257,7 @@ class RetryAfterError(StepFailure):
 
 
 class PayloadError(StepFailure):
-    """A step or a handler returned something that cannot be written as JSON."""
+    """A step or a handler took or returned something that cannot be written as JSON."""
 
     code = "SERIALIZATION_ERROR"
     retryable = False

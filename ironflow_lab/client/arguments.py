@@ -23,6 +23,7 @@ When = datetime | timedelta | Instant | str
 W = TypeVar("W", bound=Word)
 Parameters = ParamSpec("Parameters")
 
+PAUSE_BEHAVIOR = "__ironflow_pause_behavior"
 _LARGEST_INT32 = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -44,6 +45,13 @@ def identifiers(what: str, values: Iterable[str]) -> tuple[str, ...]:
     return tuple(identifier(what, value) for value in listed)
 
 
+def attribution(run_id: Any) -> str:
+    """Return the id of the run that a call is made in, which has to fit a header; "" for none."""
+    if not isinstance(run_id, str) or not (run_id.isascii() and run_id.isprintable() and " " not in run_id):
+        raise InvalidArgumentError(f"run_id must be the id of a run, not {run_id!r}")
+    return run_id
+
+
 def event_name(value: str) -> str:
     """Return the name of one event, which is no pattern."""
     fault = patterns.fault(identifier("the event name", value))
@@ -61,6 +69,13 @@ def word(kind: type[W], what: str, value: Any) -> W:
     if found is None or (found and found not in known):
         raise InvalidArgumentError(f"{what} {value!r} is not one of {', '.join(known)}")
     return kind(found)
+
+
+def needed_word(kind: type[W], what: str, value: Any) -> W:
+    """Return an enumerated word that has to be given; see `word`."""
+    if value == "":
+        raise InvalidArgumentError(f"{what} is needed: one of {', '.join(kind.numbers.values())}")
+    return word(kind, what, value)
 
 
 def choice(what: str, value: str, known: tuple[str, ...]) -> str:
@@ -128,18 +143,23 @@ def instant(what: str, value: When | None, now: int) -> Instant:
 
 
 def registration(message: RegisterFunctionRequest) -> RegisterFunctionRequest:
-    """Return the registration with its id checked and its paths bare (rulings.md 12)."""
+    """Return the registration with its id and words checked and its paths bare (rulings.md 12)."""
     identifier("the function id", message.id)
+    choice("pause_behavior", message.pause_behavior, ("hold", "release"))
     lane = message.concurrency
     if lane is not None and lane.key:
         lane = ConcurrencyConfig(limit=lane.limit, key=_bare(lane.key))
+    metadata = json_object("metadata", message.metadata)
+    if message.pause_behavior:
+        # No message has the field: a server that drops it finds it here (rulings.md 29).
+        metadata = {**(metadata or {}), PAUSE_BEHAVIOR: message.pause_behavior}
     return msgspec.structs.replace(
         message,
         concurrency=lane,
         debounce=_bare_in(message.debounce, "key"),
         throttle=_bare_in(message.throttle, "key"),
         cancel_on=tuple(_bare_in(one, "match") or {} for one in message.cancel_on),
-        metadata=json_object("metadata", message.metadata),
+        metadata=metadata,
     )
 
 

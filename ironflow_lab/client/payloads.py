@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ironflow_lab.errors import InvalidArgumentError
+from ironflow_lab.errors import InternalError, InvalidArgumentError
 from ironflow_lab.models.instant import Instant, Int64, Word, encode_hook
 from ironflow_lab.wire import payload
 
@@ -35,6 +35,17 @@ def json_text(what: str, value: Any) -> msgspec.Raw:
         raise InvalidArgumentError(f"{what} has a text with half a surrogate pair in it") from None
     except (TypeError, NotImplementedError, msgspec.DecodeError) as error:
         raise InvalidArgumentError(f"{what} is not JSON: {error}") from None
+
+
+def json_value(text: bytes) -> Any:
+    """Return the value of a field of JSON text, such as a paused step's output; None for none.
+
+    Raises `InternalError` for what is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text) if text else None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InternalError(f"the server sent a payload that is not JSON: {error}") from None
 
 
 def json_pair(name: str, value: Any) -> dict[str, msgspec.Raw]:

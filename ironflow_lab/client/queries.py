@@ -11,9 +11,9 @@ from ironflow_lab.client import arguments
 from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.audit import GetAuditTrailRequest
-from ironflow_lab.models.functions import FunctionStatus, ListFunctionsRequest
-from ironflow_lab.models.instant import Instant
-from ironflow_lab.models.runs import ListRunsRequest, RunStatus
+from ironflow_lab.models.functions import FunctionStatus, ListFunctionHistoryRequest, ListFunctionsRequest
+from ironflow_lab.models.instant import Instant, Int64
+from ironflow_lab.models.runs import TERMINAL, DeleteRunsRequest, ListRunsRequest, RunStatus
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -29,6 +29,17 @@ class RunFilters(TypedDict, total=False):
     since: When | None
     until: When | None
     event_id: str
+    search: str
+
+
+class EventFilters(TypedDict):
+    """Which events, checked: the filters of `wire.rest.events_list`."""
+
+    name: str
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+    since: Instant
+    until: Instant
     search: str
 
 
@@ -70,6 +81,20 @@ def runs(
     return found
 
 
+def deletion(now: int, *, function_id: str, status: str, until: When | None) -> DeleteRunsRequest:
+    """Return the request that removes the ended runs which pass every filter; raises when there is none."""
+    found = DeleteRunsRequest(
+        function_id=function_id,
+        status=arguments.word(RunStatus, "status", status),
+        until=arguments.instant("until", until, now),
+    )
+    if found == DeleteRunsRequest():
+        raise InvalidArgumentError("give function_id, status or until: without any, every ended run would be deleted")
+    if found.status and found.status not in TERMINAL:
+        raise InvalidArgumentError(f"status {status!r}: only ended runs are deleted: completed, failed or cancelled")
+    return found
+
+
 def audit_trail(
     now: int, run_id: str, *, event_type: str, since: When | None, until: When | None
 ) -> GetAuditTrailRequest:
@@ -91,12 +116,48 @@ def audit_search(
     return AuditFilters(run_id=run_id, function_id=function_id, event_type=event_type, since=begin, until=end)
 
 
+def events(
+    now: int,
+    *,
+    name: str,
+    names: Iterable[str],
+    source: str | Iterable[str],
+    since: When | None,
+    until: When | None,
+    search: str,
+) -> EventFilters:
+    """Return the checked filters of a listing of events."""
+    begin, end = _between(now, since, until)
+    return EventFilters(
+        name=name,
+        names=_listed("an event name", names),
+        sources=sources(source),
+        since=begin,
+        until=end,
+        search=search,
+    )
+
+
+def sources(source: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one source of events or several; empty means any."""
+    return () if source == "" else _listed("a source", source)
+
+
 def functions(*, status: str, name: str, mode: str) -> ListFunctionsRequest:
     """Return the request for the functions that pass every filter."""
     return ListFunctionsRequest(
         status=arguments.word(FunctionStatus, "status", status),
         name=name,
         mode=arguments.choice("mode", mode, _MODES),
+    )
+
+
+def function_history(function_id: str, *, limit: int, from_version: int) -> ListFunctionHistoryRequest:
+    """Return the request for a page of a function's changes."""
+    return ListFunctionHistoryRequest(
+        function_id=arguments.identifier("the function id", function_id),
+        limit=arguments.count("limit", limit),
+        from_version=Int64(arguments.count("from_version", from_version)),
     )
 
 
@@ -115,6 +176,15 @@ def page(found: M, *, limit: int, cursor: str, offset: int) -> M:
         cursor=cursor,
         offset=arguments.count("offset", offset),
     )
+
+
+def _listed(what: str, values: str | Iterable[str]) -> tuple[str, ...]:
+    """Return words that travel as one text with commas between them."""
+    listed = arguments.identifiers(what, values)
+    for value in listed:
+        if "," in value:
+            raise InvalidArgumentError(f"{what} with a comma in it cannot be one of several, as {value!r} would")
+    return listed
 
 
 def _between(now: int, since: When | None, until: When | None) -> tuple[Instant, Instant]:

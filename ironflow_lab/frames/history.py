@@ -19,7 +19,7 @@ from ironflow_lab.history.paths import path_text
 from ironflow_lab.history.payloads import payload_of
 from ironflow_lab.history.snapshot import StepState
 from ironflow_lab.history.values import json_text
-from ironflow_lab.history.words import is_significant, phrase
+from ironflow_lab.history.words import is_significant, sentence
 from ironflow_lab.models.audit import AuditEvent, AuditRow
 from ironflow_lab.wire.stepid import step_name
 
@@ -69,7 +69,7 @@ def timeline_frame(history: History) -> pd.DataFrame:
             "event_type": [event.event_type for event in events],
             "name": named,
             "summary": [
-                phrase(event.event_type, payload).replace("{}", name)
+                sentence(event.event_type, payload, name)
                 for event, payload, name in zip(events, payloads, named, strict=True)
             ],
             "significant": [

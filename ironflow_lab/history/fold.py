@@ -18,7 +18,7 @@ from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import NOT_SET
 
 _EVERY = 128
-_SETTLED = ("step.completed", "step.failed", "step.patched", "step.injected")
+_SETTLED = STEP_TYPES - {"step.started", "saga.compensation.started", "step.discarded"}
 _MOMENTS = ("start", "end")
 
 
@@ -121,7 +121,8 @@ class History:
     def position_of(self, step: str, *, moment: str = "end") -> int:
         """Return the position at which a step, given by label, name or id, ended last, or started first.
 
-        The end of a step that has not ended is its last event so far. Raises `NotFoundError` for a
+        A step that is executed again, or was discarded, ended last before that; the end of one that has
+        never ended is its last event so far. Raises `NotFoundError` for a
         step the history does not have and `InvalidArgumentError` for a moment but `start` and `end`.
         """
         if moment not in _MOMENTS:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ironflow_lab.history.payloads import text
-from ironflow_lab.history.rules import RUN_TYPES, STEP_TYPES
+from ironflow_lab.history.rules import RUN_TYPES
 from ironflow_lab.history.values import plain_text
-from ironflow_lab.history.words import is_failure, is_significant, phrase
+from ironflow_lab.history.words import Facts, facts, is_failure, is_significant, phrase
 
 SIGNIFICANT, STATUS_CHANGED, CORRECTION, FAILURE = 1, 2, 4, 8
 _CORRECTIONS = frozenset({"step.patched", "step.injected"})
@@ -20,16 +19,12 @@ class Kinds:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], int] = {}
-        self._known: dict[tuple[str, str, str, bool], tuple[int, int]] = {}
+        self._known: dict[tuple[str, Facts], tuple[int, int]] = {}
 
     def of(self, event_type: str, payload: dict[str, Any]) -> tuple[int, int]:
         """Return an event's index in the table and its flags."""
-        # All that a kind depends on: a run's events come in thousands, of a dozen kinds.
-        key = (
-            (event_type, "", "", True)
-            if event_type in STEP_TYPES
-            else (event_type, text(payload, "newStatus"), text(payload, "reason"), "error" in payload)
-        )
+        # A run's events come in thousands, of a dozen kinds.
+        key = (event_type, facts(event_type, payload))
         known = self._known.get(key)
         if known is None:
             known = (self._index(event_type, payload), _flags(event_type, payload))

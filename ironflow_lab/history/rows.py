@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ironflow_lab.history.rules import PAUSE_REQUESTED
 from ironflow_lab.models.audit import AuditEvent
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import TERMINAL, Error, Run, Step
@@ -16,6 +17,7 @@ from ironflow_lab.wire.stepid import step_name
 _Told: TypeAlias = tuple[int, str, str, dict[str, Any]]
 _FAILED = frozenset({"failed", "timed_out", "dead"})
 _ENDED = _FAILED | {"completed"}
+_COMPENSATE = "compensate"
 _QUEUED, _RUNNING = "waiting_for_capacity", "running"
 
 
@@ -48,7 +50,8 @@ def events_of(run: Run, steps: Sequence[Step]) -> tuple[AuditEvent, ...]:
 
 def _begun(run: Run) -> Iterator[_Told]:
     payload = {"runId": run.id, "functionId": run.function_id, "input": run.input, "eventId": run.event_id}
-    yield run.created_at, "run.created", "", payload | {"eventName": run.event_name}
+    parent = {"parentRunId": run.parent_run_id, "parentStepId": run.parent_step_id} if run.parent_run_id else {}
+    yield run.created_at, "run.created", "", payload | {"eventName": run.event_name} | parent
     if run.started_at:
         running = {"oldStatus": _QUEUED, "newStatus": _RUNNING, "workerId": run.worker_id}
         yield run.started_at, "run.status_changed", "", running
@@ -56,17 +59,18 @@ def _begun(run: Run) -> Iterator[_Told]:
 
 def _now(run: Run) -> Iterator[_Told]:
     former = _RUNNING if run.started_at else _QUEUED
+    asked = run.pause_requested and run.status == _RUNNING
     told = {"attempt": run.attempt} if run.attempt > 1 else {}
     if run.status == "completed" or run.output is not None:
         told["output"] = run.output
     if run.error is not None:
         told["error"] = _builtins(run.error)
-    if run.status == former and not told:
+    if run.status == former and not told and not asked:
         return
     payload = {
         "oldStatus": former,
         "newStatus": str(run.status),
-        "reason": run.pause_reason,
+        "reason": PAUSE_REQUESTED if asked else run.pause_reason,
         "cause": run.cancellation_cause,
     }
     if run.status == _RUNNING:
@@ -76,14 +80,34 @@ def _now(run: Run) -> Iterator[_Told]:
 
 
 def _step(step: Step) -> Iterator[_Told]:
+    if step.status == "pending" and not step.started_at:
+        # It has not begun, or what it did was thrown away.
+        yield step.updated_at, "step.discarded", step.step_id, _pending(step)
+        return
     at = step.started_at or step.created_at
-    yield at, "step.started", step.step_id, _started(step, at)
+    yield at, *_told(step, "started", _started(step, at))
     end = max(at, step.ended_at)
-    if step.status in _ENDED or step.output is not None or step.error is not None:
-        yield end, *_end(step)
+    corrected = step.patched_at or step.original_output is not None
+    if corrected or step.status in _ENDED or step.output is not None or step.error is not None:
+        yield end, *_end(step, step.original_output if corrected else step.output)
     if step.patched_at:
         patch = {"originalOutput": step.original_output, "patchedOutput": step.output, "patchedBy": step.patched_by}
         yield max(end, step.patched_at), "step.patched", step.step_id, {"stepId": step.step_id} | patch
+    elif corrected:
+        # Only a step whose output was replaced has another original.
+        change = {"previousOutput": step.original_output, "newOutput": step.output}
+        yield max(end, step.updated_at), "step.injected", step.step_id, {"stepId": step.step_id} | change
+
+
+def _pending(step: Step) -> dict[str, Any]:
+    return {
+        "stepId": step.step_id,
+        "stepName": step_name(step.step_id),
+        "stepType": str(step.step_type),
+        "attempt": step.attempt,
+        "compensationTargetStep": step.compensation_for,
+        "rowStatus": "pending",
+    }
 
 
 def _started(step: Step, at: Instant) -> dict[str, Any]:
@@ -97,22 +121,30 @@ def _started(step: Step, at: Instant) -> dict[str, Any]:
     if step.status not in _ENDED:
         payload["rowStatus"] = str(step.status)
     until = step.sleep_until or step.wait_timeout
-    return payload | {"until": str(until)} if until else payload
+    told = {
+        "until": str(until) if until else "",
+        "event": step.wait_event_name,
+        "childRunId": step.child_run_id,
+    }
+    payload |= {name: value for name, value in told.items() if value}
+    return payload if step.input is None else payload | {"input": step.input}
 
 
-def _end(step: Step) -> tuple[str, str, dict[str, Any]]:
+def _end(step: Step, output: Any) -> tuple[str, str, dict[str, Any]]:
     payload: dict[str, Any] = {"stepId": step.step_id, "attempt": step.attempt, "rowStatus": str(step.status)}
     if step.ended_at:
         payload["endedAt"] = str(step.ended_at)
         payload["durationMs"] = step.duration_ms if step.duration_ms_full is None else int(step.duration_ms_full)
     if step.error is not None or step.status in _FAILED:
         error = {} if step.error is None else {"error": _builtins(step.error)}
-        return "step.failed", step.step_id, payload | error
-    return (
-        "step.completed",
-        step.step_id,
-        payload | {"output": step.original_output if step.patched_at else step.output},
-    )
+        return _told(step, "failed", payload | error)
+    return _told(step, "completed", payload | {"result" if step.step_type == _COMPENSATE else "output": output})
+
+
+def _told(step: Step, verb: str, payload: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    if step.step_type != _COMPENSATE:
+        return f"step.{verb}", step.step_id, payload
+    return f"saga.compensation.{verb}", step.step_id, payload | {"compensationTargetStep": step.compensation_for}
 
 
 def _ordered(steps: Sequence[Step]) -> list[Step]:

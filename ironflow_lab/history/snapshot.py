@@ -37,12 +37,18 @@ RUN_MEMBERS = (
     Member("input", "input", Kind.PAYLOAD, msgspec.UNSET),
     Member("output", "output", Kind.PAYLOAD, msgspec.UNSET),
     Member("error", "error", Kind.ERROR, msgspec.UNSET),
+    Member("pause_requested", "pause_requested", Kind.PLAIN, False),
+    Member("pause_reason", "pause_reason", Kind.TEXT, ""),
+    Member("parent_run_id", "parent_run_id", Kind.TEXT, ""),
+    Member("parent_step_id", "parent_step_id", Kind.TEXT, ""),
 )
 STEP_MEMBERS = (
     Member("name", "name", Kind.TEXT, ""),
     Member("type", "type", Kind.TEXT, ""),
     Member("status", "status", Kind.TEXT, ""),
     Member("attempt", "attempt", Kind.PLAIN, 0),
+    Member("compensation_for", "compensation_for", Kind.TEXT, ""),
+    Member("input", "input", Kind.PAYLOAD, msgspec.UNSET),
     Member("output", "output", Kind.PAYLOAD, msgspec.UNSET),
     Member("error", "error", Kind.ERROR, msgspec.UNSET),
     Member("original_output", "original_output", Kind.PAYLOAD, msgspec.UNSET),
@@ -54,13 +60,18 @@ STEP_MEMBERS = (
     Member("ended_ms", "completed_at", Kind.TIME, NOT_SET),
     Member("duration_ms", "duration_ms", Kind.PLAIN, None),
     Member("until_ms", "until", Kind.TIME, NOT_SET),
+    Member("event", "event", Kind.TEXT, ""),
+    Member("match", "match", Kind.PAYLOAD, msgspec.UNSET),
+    Member("child_run_id", "child_run_id", Kind.TEXT, ""),
+    Member("function_id", "function_id", Kind.TEXT, ""),
 )
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The run's own part of a snapshot; payloads are `UNSET` where there is none, None is JSON's null.
 
-    `worker_id` is who executes the run at this moment, empty when nobody does.
+    `worker_id` is who executes the run at this moment, empty when nobody does. `pause_requested` says that
+    it is to be held at its next boundary, `pause_reason` why it is paused. A child names its parent.
     """
 
     status: str = ""
@@ -70,6 +81,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: Any = msgspec.UNSET
     created_at: Instant = NOT_SET
     worker_id: str = ""
+    pause_requested: bool = False
+    pause_reason: str = ""
+    parent_run_id: str = ""
+    parent_step_id: str = ""
 
     def __repr__(self) -> str:
         return f"RunState(status={self.status!r}, attempt={self.attempt})"
@@ -82,7 +97,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class StepState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One step of a snapshot; `label` is its name, unique in the run (`charge`, then `charge:1`).
 
-    `by` and `reason` tell of a patch or an injection. `duration_ms` is None until the step ended.
+    `by` and `reason` tell of a patch or an injection. `duration_ms` is None until the step ended. What it
+    waits for, or waited for: the time `until`, an `event` that has the values of `match` at its paths, or
+    the run `child_run_id` of the function `function_id`, started with `input`.
     """
 
     step_id: str
@@ -103,6 +120,12 @@ class StepState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     completed_at: Instant = NOT_SET
     duration_ms: int | None = None
     until: Instant = NOT_SET
+    event: str = ""
+    match: Any = msgspec.UNSET
+    child_run_id: str = ""
+    function_id: str = ""
+    input: Any = msgspec.UNSET
+    compensation_for: str = ""
 
     def __repr__(self) -> str:
         shown = "" if self.output is msgspec.UNSET else f", output={redaction.show(self.output, limit=_SHOWN)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ironflow_lab.history.fold import Delta
 from ironflow_lab.history.payloads import text
+from ironflow_lab.history.rules import PAUSE_REQUESTED
 from ironflow_lab.history.snapshot import RunState, StepState, milliseconds
 from ironflow_lab.history.words import has_failed, is_retry
 from ironflow_lab.models.runs import TERMINAL
@@ -47,7 +48,9 @@ class Spans:
             return
         if isinstance(delta.after, RunState):
             former = delta.before.status if isinstance(delta.before, RunState) else ""
-            self._run(former, delta.after, delta.payload, milliseconds(at, t0))
+            # A pause that is only asked for ends nothing.
+            if former != delta.after.status or text(delta.payload, "reason") != PAUSE_REQUESTED:
+                self._run(former, delta.after, delta.payload, milliseconds(at, t0))
         else:
             self._step(delta.lane, delta.after, milliseconds(at, t0), t0)
 
@@ -80,6 +83,11 @@ class Spans:
 
     def _step(self, lane: int, step: StepState, at: float, t0: int) -> None:
         start = milliseconds(step.started_at, t0) if step.started_at else at
+        if step.status == "pending":
+            # Its result was thrown away, and it has not begun again.
+            self._close(lane, at)
+            self._last_failed = 0 if self._last_failed == lane else self._last_failed
+            return
         if step.status in _SETTLED:
             end = milliseconds(step.completed_at, t0) if step.completed_at else at
             self._close(lane, end, failed=step.status != "completed")
@@ -91,8 +99,10 @@ class Spans:
     def _waiting(self, payload: dict[str, Any]) -> int:
         if is_retry(payload):
             return RETRYING
-        asleep = text(payload, "reason") == "sleep" or any(kind == SLEEPING for _, _, kind, _ in self._open.values())
-        return SLEEPING if asleep else RETRYING if self._last_failed else WAITING
+        kinds = {kind for _, _, kind, _ in self._open.values()}
+        if text(payload, "reason") == "sleep" or SLEEPING in kinds:
+            return SLEEPING
+        return WAITING if WAITING in kinds or not self._last_failed else RETRYING
 
     def _begin(self, lane: int, start: float, kind: int, attempt: int) -> None:
         attempt = min(max(attempt, 0), _LARGEST)

@@ -27,6 +27,7 @@ _TONES = {
     "timed_out": "var(--jp-error-color1, #d0483e)",
     "dead": "var(--jp-error-color1, #d0483e)",
     "cancelled": "var(--jp-ui-font-color2, #888888)",
+    "pausing": "var(--jp-warn-color1, #b8730a)",
     "paused": "var(--jp-warn-color1, #b8730a)",
     "retrying": "var(--jp-warn-color1, #b8730a)",
 }
@@ -36,7 +37,8 @@ _MOVING = "var(--jp-info-color1, #2a7fb8)"
 def html(shown: Shown, *, note: str = "") -> str:
     """Return the card: status, attempts, times, error, what comes next, steps and payloads."""
     run = shown.run
-    title = f"<strong>{escape(run.function_id)}</strong> {badge(run.status)}"
+    asked = f" {badge('pausing')}" if run.status == "running" and run.pause_requested else ""
+    title = f"<strong>{escape(run.function_id)}</strong> {badge(run.status)}{asked}"
     parts = [
         f'<div class="ironflow-run" style="{TEXT};font-size:13px;line-height:1.5;max-width:60em">',
         f"<div>{title} <code>{escape(run.id)}</code></div>",
@@ -81,6 +83,7 @@ def _facts(shown: Shown) -> str:
         facts.append(summary.elapsed(shown))
     if run.event_name:
         facts.append(f"event {run.event_name}")
+    facts += [summary.parent(run)] if run.parent_run_id else []
     return " · ".join(facts)
 
 
@@ -120,19 +123,32 @@ def _steps(steps: tuple[Step, ...]) -> str:
 def _step_row(step: Step) -> Sequence[str]:
     return (
         escape(step_name(step.step_id)),
-        badge(step.status),
+        f"{badge(step.status)}{_marks(step)}",
         escape(str(step.attempt or "")),
         escape(summary.step_took(step)),
         f"<code>{escape(_result(step))}</code>" if _result(step) else "",
     )
 
 
+def _marks(step: Step) -> str:
+    said = summary.marks(step)
+    return f' <span style="{FAINT}">{escape(said)}</span>' if said else ""
+
+
 def _step_line(step: Step) -> str:
     name, took = step_name(step.step_id), summary.step_took(step)
-    return f"{name:<20} {step.status:<10} {took:>9}  {_result(step)}".rstrip()
+    marks = f"[{summary.marks(step)}] " if summary.marks(step) else ""
+    return f"{name:<20} {step.status:<10} {took:>9}  {marks}{_result(step)}".rstrip()
 
 
 def _result(step: Step) -> str:
+    result = _outcome(step)
+    if not step.child_run_id:
+        return result
+    return f"child {step.child_run_id}: {result}" if result else f"child {step.child_run_id}"
+
+
+def _outcome(step: Step) -> str:
     if step.error is not None and step.status != "completed":
         return redaction.clip(step.error.message.strip().partition("\n")[0], limit=80)
     if step.status != "completed" or step.step_type == "sleep":

@@ -14,13 +14,14 @@ from ironflow_lab.lab.defining import Definer
 from ironflow_lab.lab.emission import Emission
 from ironflow_lab.lab.emitting import emit, emit_sync
 from ironflow_lab.lab.handles import DEFAULT_LIMIT, RunsLike, run_ids
+from ironflow_lab.lab.invoking import invoke
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.session import Session
 from ironflow_lab.lab.watch import watch
 from ironflow_lab.lab.worker import WorkerCard
 from ironflow_lab.models.runs import Run as Record
 from ironflow_lab.runtime.function import Durability, DurableFunction, Handler
-from ironflow_lab.runtime.options import Recording, Retry
+from ironflow_lab.runtime.options import Concurrency, On, PauseBehavior, Recording, Retry
 from ironflow_lab.wire.duration import Duration
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ if "pandas" in sys.modules:
 class Lab:
     """A lab joined to one server. Every verb is plain (no `await`) and works in a notebook's cell.
 
-    The stop button ends any wait within half a second and cancels what waited; runs and the worker go
-    on. Verbs that change something raise `GuardError` on a server that is not on this machine, unless
-    that was allowed.
+    The stop button ends any wait within half a second and cancels what waited; runs (but for that of
+    `invoke`) and the worker go on. Verbs that change something raise `GuardError` on a server that is
+    not on this machine, unless that was allowed.
     """
 
     def __init__(self, session: Session) -> None:
@@ -223,6 +224,25 @@ class Lab:
 
         return emit_frame(self._session, event, df, key=key, version=version, metadata=metadata)
 
+    def invoke(
+        self,
+        function: str | DurableFunction,
+        data: Any = None,
+        *,
+        timeout: Duration | None = None,
+        idempotency_key: str = "",
+    ) -> Any:
+        """Start one run of a function, whatever triggers it, and return its output once it has ended.
+
+        `function` is an id or what `lab.function` made; `data` is the run's input. The stop button ends
+        the wait and cancels the run. With an `idempotency_key` that was used before, the run of that time
+        is waited for, and the stop button lets it go on. Raises `RunFailedError` when the run failed, was
+        cancelled or is paused, `WaitTimeoutError` after `timeout` (the run goes on), and `NotFoundError`
+        for an unknown function.
+        """
+        function_id = function if isinstance(function, str) else function.id
+        return invoke(self._session, function_id, data, timeout=timeout, idempotency_key=idempotency_key)
+
     # ---- functions and the worker
 
     @overload
@@ -232,11 +252,13 @@ class Lab:
         self,
         id: str | None = None,
         *,
-        on: str | Iterable[str] | None = None,
+        on: On | None = None,
         name: str = "",
         description: str = "",
         retry: Retry | None = None,
         timeout: Duration | None = None,
+        concurrency: Concurrency | None = None,
+        pause_behavior: PauseBehavior | None = None,
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
         recording: Recording = True,
@@ -245,11 +267,13 @@ class Lab:
         self,
         id: Handler | str | None = None,
         *,
-        on: str | Iterable[str] | None = None,
+        on: On | None = None,
         name: str = "",
         description: str = "",
         retry: Retry | None = None,
         timeout: Duration | None = None,
+        concurrency: Concurrency | None = None,
+        pause_behavior: PauseBehavior | None = None,
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
         recording: Recording = True,
@@ -268,6 +292,8 @@ class Lab:
             "description": description,
             "retry": retry,
             "timeout": timeout,
+            "concurrency": concurrency,
+            "pause_behavior": pause_behavior,
             "metadata": metadata,
             "durability": durability,
             "recording": recording,

@@ -27,7 +27,7 @@ class Past:
     `source` says how far it can be trusted: `fold` (the audit events tell all), `incomplete` (they
     disagree with the run's rows; `note` says where) or `rows` (the run was not recorded, and the
     history is a coarser one, rebuilt from its rows). `complete` is True once the run has ended and all
-    of it was read.
+    of it was read; a run that has ended may still be corrected, resumed and redacted.
     """
 
     def __init__(self, session: Session, run_id: str) -> None:
@@ -50,9 +50,8 @@ class Past:
         return self.source != "rows" and self.history.length > 0
 
     def read(self) -> Past:
-        """Read what is new and return the past; a run that has ended is read once."""
-        if not self.complete:
-            self.session.call(self._read)
+        """Read what is new and return the past."""
+        self.session.call(self._read)
         return self
 
     def recording(self) -> Past:
@@ -67,15 +66,26 @@ class Past:
         # Two cells may ask at once, and the trail has one cursor.
         async with self._reading:
             if self.source != "rows":
-                await self._extend(client)
+                grown = await self._extend(client)
                 if self.history.length:
-                    await self._check(client)
+                    if grown or not self.complete:
+                        await self._check(client)
                     return
             await self._rebuild(client)
 
-    async def _extend(self, client: AsyncClient) -> None:
-        while not self.trail.ended and (events := await self.trail.page(client)):
+    async def _extend(self, client: AsyncClient) -> bool:
+        """Read what is new; return whether there was anything."""
+        known, again = self.history.length, False
+        while events := await self.trail.page(client):
+            if self.history.length and not again and any(one.event_type.endswith(".redacted") for one in events):
+                # What was read before holds what is to be forgotten.
+                known, again = 0, True
+                self.trail, self.history = Trail(self.run_id, follows=self.session.follows), History(self.run_id)
+                continue
             self.history.extend(events)
+            if self.trail.ended:
+                break
+        return self.history.length > known
 
     async def _check(self, client: AsyncClient) -> None:
         # The embedded server writes each event with its change; only a profile without steps lacks some.

@@ -11,7 +11,7 @@ import msgspec
 from ironflow_lab.history import redaction
 from ironflow_lab.history.payloads import payload_of
 from ironflow_lab.history.snapshot import Snapshot, StepState
-from ironflow_lab.history.words import phrase
+from ironflow_lab.history.words import sentence
 from ironflow_lab.lab import card, summary
 from ironflow_lab.models.audit import AuditEvent
 from ironflow_lab.models.instant import Instant
@@ -92,6 +92,12 @@ def _facts(shown: Shown) -> str:
     facts = [f"position {state.position} of {shown.length}"]
     if state.attempt:
         facts.append(f"attempt {state.attempt}")
+    if state.run.pause_requested:
+        facts.append("to be held at its next step boundary")
+    if state.run.pause_reason:
+        facts.append(f"paused: {redaction.clip(state.run.pause_reason, limit=_LONGEST_NAME)}")
+    if state.run.parent_run_id:
+        facts.append(f"child of {redaction.clip(state.run.parent_run_id, limit=_LONGEST_NAME)}")
     if shown.at:
         facts += [summary.moment(shown.at), f"{summary.span(max(0, shown.at - state.t0))} after the run was created"]
     if shown.event is not None:
@@ -101,7 +107,7 @@ def _facts(shown: Shown) -> str:
 
 def _happened(event: AuditEvent) -> str:
     name = redaction.clip(step_name(event.step_id), limit=_LONGEST_NAME)
-    return redaction.clip(phrase(event.event_type, payload_of(event)), limit=_LONGEST_NAME).replace("{}", name)
+    return redaction.clip(sentence(event.event_type, payload_of(event), name), limit=2 * _LONGEST_NAME)
 
 
 def _row(step: StepState) -> Sequence[str]:
@@ -132,11 +138,29 @@ def _took(step: StepState) -> str:
 
 
 def _result(step: StepState) -> str:
+    if step.status in ("sleeping", "waiting"):
+        return redaction.clip(_waits(step), limit=2 * _LONGEST_RESULT)
     if step.status != "completed":
         return redaction.clip(error_line(step.error), limit=_LONGEST_RESULT)
     if step.output is msgspec.UNSET or step.type == "sleep":
         return ""
     return redaction.show(step.output, limit=_LONGEST_RESULT)
+
+
+def _waits(step: StepState) -> str:
+    """Return what the step waits for, as far as it is known."""
+    parts = []
+    if step.event:
+        parts.append(f"for {redaction.clip(step.event, limit=_LONGEST_RESULT)}")
+    if step.match is not msgspec.UNSET:
+        parts.append(f"with {redaction.show(step.match, limit=_LONGEST_RESULT)}")
+    if step.child_run_id:
+        parts.append(f"for {redaction.clip(step.child_run_id, limit=_LONGEST_RESULT)}")
+    if step.function_id:
+        parts.append(f"of {redaction.clip(step.function_id, limit=_LONGEST_RESULT)}")
+    if step.until:
+        parts.append(f"until {summary.moment(step.until)}")
+    return " ".join(parts)
 
 
 def _more(state: Snapshot) -> list[str]:

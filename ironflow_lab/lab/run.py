@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import ApiError, NotFoundError
-from ironflow_lab.lab import card, summary
+from ironflow_lab.lab import card, intervening, summary
 from ironflow_lab.lab.session import Session
 from ironflow_lab.models.functions import Function
 from ironflow_lab.models.runs import TERMINAL, Error, Step
@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
     from ironflow_lab.lab.past import Past
     from ironflow_lab.lab.snapshot import Snapshot
+    from ironflow_lab.lab.why import Why
     from ironflow_lab.widgets.scrub import Scrubber
 
 
-class Run:
-    """One run. Every property reads the server again until the run has ended.
+# These never leave; a failed run can be resumed.
+_FINAL = TERMINAL - {"failed"}
 
-    Displayed it is a card with status, attempts, error, what comes next, steps and payloads.
+
+class Run:
+    """One run. Every property reads the server again until the run is completed or cancelled.
+
+    Displayed it is a card with status, attempts, error, what comes next, steps and payloads. A verb that
+    changes it returns it as it is then; a `step` is meant by its name, by its name and number where
+    several share one (`charge:1`), or by its id. On a guarded server every such verb raises `GuardError`
+    that says what it would do, unless that was allowed.
     """
 
     def __init__(self, session: Session, record: Record) -> None:
@@ -136,18 +144,96 @@ class Run:
 
     def refresh(self) -> Run:
         """Read the run from the server and return it."""
-        self._record = self._session.client.runs.get(self.id)
-        self._read_at = self._session.clock.now()
-        self._steps = None
-        return self
+        return self._became(self._session.client.runs.get(self.id))
+
+    @property
+    def children(self) -> pd.DataFrame:
+        """The runs its steps started, with `frames.schema.RUNS` and their payloads as columns.
+
+        One that has been deleted is missing, which `attrs["truncated"]` says.
+        """
+        from ironflow_lab.lab import family
+
+        return family.children(self._session, self.id)
+
+    def why(self) -> Why:
+        """Return why the run is not executing: the lane, no worker, a retry due, an event awaited, who paused it.
+
+        On a server that does not say, it is what the rows of the run and its steps tell, and `source` is `rows`.
+        """
+        from ironflow_lab.lab import why
+
+        self.refresh()
+        self._steps = self._session.client.runs.steps(self.id)
+        return why.why(self._session, self._shown(self._steps))
+
+    def pause(self) -> Run:
+        """Hold the run: at once where no worker executes it, else at the next boundary between two steps.
+
+        It returns when the server has answered; the status is then `paused`, or `running` with
+        `record.pause_requested`, and the card says which. Raises `FailedPreconditionError` when it has ended.
+        """
+        self._session.guard.check(f"pause run {self.id} of {self.function_id!r} at its next step boundary")
+        self._session.client.runs.pause(self.id)
+        return self.refresh()
+
+    def inject(self, step: str, output: Any, *, reason: str = "") -> Run:
+        """Replace the output of a finished step while the run is paused; a failed step counts as completed then.
+
+        The steps to come see the new output. Raises `FailedPreconditionError` unless the run is paused and
+        the step has finished, `NotFoundError` for an unknown step, and `InvalidArgumentError` for an output
+        that is not JSON.
+        """
+        found = self._step(step)
+        self._session.guard.check(f"replace the output of step {step!r} of paused run {self.id}")
+        self._session.client.runs.inject(self.id, found.id or found.step_id, output, reason=reason)
+        return self.refresh()
+
+    def patch(self, step: str, output: Any, *, reason: str = "") -> Run:
+        """Correct the output of a finished step, whatever the run does; its first output stays readable.
+
+        A run that has ended takes no notice of it until it is resumed. Raises as `inject` does, but for the
+        run's status.
+        """
+        found = self._step(step)
+        self._session.guard.check(f"correct the output of step {step!r} of run {self.id}")
+        self._session.client.runs.patch(found.id, output, reason=reason)
+        return self.refresh()
+
+    def resume(self, from_step: str | None = None) -> Run:
+        """Let the paused run go on, or the failed one again; finished steps are kept.
+
+        With `from_step` that step and all later ones run again, except that a patched or injected output
+        of it is kept. Raises `FailedPreconditionError` for a run that is neither paused nor failed, and
+        `NotFoundError` for an unknown step.
+        """
+        steps = () if from_step is None else self._session.client.runs.steps(self.id)
+        first = None if from_step is None else intervening.named(steps, from_step, self.id)
+        self._session.guard.check(intervening.resume_plan(self._record, steps, first))
+        return self._became(self._session.client.runs.resume(self.id, from_step=first.step_id if first else ""))
+
+    def retry(self, *, from_beginning: bool = False) -> Run:
+        """Run the failed run again from the point of failure, or every step of it; raises as `resume` does."""
+        what = "with every step" if from_beginning else "from the point of failure"
+        self._session.guard.check(f"run {self.id} again {what}")
+        return self._became(self._session.client.runs.retry(self.id, from_beginning=from_beginning))
 
     def cancel(self, *, reason: str = "") -> Run:
         """End the run and return it; raises `FailedPreconditionError` when it has ended already."""
         self._session.guard.check(f"cancel run {self.id}")
-        self._record = self._session.client.runs.cancel(self.id, reason=reason)
-        self._read_at = self._session.clock.now()
-        self._steps = None
-        return self
+        return self._became(self._session.client.runs.cancel(self.id, reason=reason))
+
+    def rerun(self, input: Any = None) -> Run:
+        """Start a new run of the same function, with the same input unless another is given, and return it.
+
+        The function is the one registered now. Raises `NotFoundError` when it is gone, and
+        `FailedPreconditionError` when it is archived or this run's input has been redacted.
+        """
+        data = intervening.input_again(self._record, input)
+        self._session.guard.check(f"start a new run of {self.function_id!r}")
+        client, key = self._session.client, self._session.ids.new("rerun_")
+        started = client.functions.invoke(self.function_id, data, idempotency_key=key)
+        return Run(self._session, client.runs.get(started.run_id))
 
     def __repr__(self) -> str:
         """Return one line, as of the last reading."""
@@ -174,8 +260,16 @@ class Run:
         self._past = self._past or Past(self._session, self.id)
         return self._past
 
+    def _became(self, record: Record) -> Run:
+        self._record, self._steps = record, None
+        self._read_at = self._session.clock.now()
+        return self
+
+    def _step(self, wanted: str) -> Step:
+        return intervening.named(self._session.client.runs.steps(self.id), wanted, self.id)
+
     def _now(self) -> Record:
-        return self._record if self._record.status in TERMINAL else self.refresh()._record
+        return self._record if self._record.status in _FINAL else self.refresh()._record
 
     def _look(self) -> tuple[summary.Shown, str]:
         client = self._session.client

@@ -34,6 +34,7 @@ log = logging.getLogger("ironflow_lab.lab")
 WANTED = {
     "runs/wait": "waits look at every run again and again",
     "workers/lease": "runs of a kernel that died move on only when their lease lapses",
+    "runs/why": "run.why() tells only what the rows of a run do",
     "runs/audit": "a scrubber that follows a run asks for news once a second",
 }
 # Their connections are closed at the end of the process, which libraries below complain about else.

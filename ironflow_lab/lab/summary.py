@@ -11,6 +11,7 @@ from ironflow_lab.wire.stepid import step_name
 
 _MILLISECOND = 1_000_000
 _SECOND = 1_000 * _MILLISECOND
+_PAUSES = {"injection": "injection: by an operator", "retries_exhausted": "its attempts are used up"}
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,11 +45,14 @@ def policy(shown: Shown) -> str:
 def coming(shown: Shown) -> str:
     """Return what the run waits for, or "" when it has ended or is executing."""
     run = shown.run
-    if run.status in TERMINAL or run.status == "running":
-        return "stops at the next step boundary" if run.pause_requested else ""
+    if run.status in TERMINAL:
+        return ""
+    if run.status == "running":
+        return _pausing(shown) if run.pause_requested else ""
     if run.status == "paused":
-        why = run.pause_reason or "held, or its attempts are used up"
-        return f"paused ({why}) until it is resumed; finished steps are kept"
+        why = _PAUSES.get(run.pause_reason, run.pause_reason) or "held, or its attempts are used up"
+        hold = f"; meanwhile {_waiting(shown)}" if held(shown) else ""
+        return f"paused ({why}) until it is resumed; finished steps are kept{hold}"
     if run.status != "waiting":
         return f"ready, until a worker takes {run.function_id!r}"
     return _waiting(shown)
@@ -95,7 +99,8 @@ def step_took(step: Step) -> str:
 def headline(shown: Shown) -> str:
     """Return one line: function, status, attempt, time."""
     run = shown.run
-    parts = [f"{run.function_id or 'run'} {run.status}", f"attempt {attempts(run)}"]
+    status = f"{run.status}, pausing" if run.status == "running" and run.pause_requested else run.status
+    parts = [f"{run.function_id or 'run'} {status}", f"attempt {attempts(run)}"]
     if elapsed(shown):
         parts.append(elapsed(shown))
     return ", ".join(parts)
@@ -109,15 +114,43 @@ def error_line(run: Run) -> str:
     return f"{run.error.code}: {first}" if run.error.code else first
 
 
+def held(shown: Shown) -> Step | None:
+    """Return the step that sleeps or waits; None when none does."""
+    return next((step for step in reversed(shown.steps) if step.status in ("sleeping", "waiting")), None)
+
+
+def marks(step: Step) -> str:
+    """Return what was done to a step from outside: "patched by ann", "injected", or "" for nothing."""
+    if step.patched_at:
+        return f"patched by {step.patched_by}" if step.patched_by else "patched"
+    # The wire does not say so: an output that replaced another, and is no patch, was injected.
+    return "injected" if step.original_output is not None else ""
+
+
+def parent(run: Run) -> str:
+    """Return the run and the step that started this one, "" for a run that an event started."""
+    if not run.parent_run_id:
+        return ""
+    step = f", step {step_name(run.parent_step_id)!r}" if run.parent_step_id else ""
+    return f"child of {run.parent_run_id}{step}"
+
+
+def _pausing(shown: Shown) -> str:
+    now = [step_name(step.step_id) for step in shown.steps if step.status == "running"]
+    where = f"; now in step {', '.join(map(repr, now))}" if now else ""
+    return f"asked to pause: it stops at the next step boundary{where}"
+
+
 def _waiting(shown: Shown) -> str:
-    held = next((step for step in reversed(shown.steps) if step.status in ("sleeping", "waiting")), None)
-    if held is not None and held.sleep_until:
-        return f"asleep in {step_name(held.step_id)!r} until {moment(held.sleep_until)}"
-    if held is not None and held.wait_event_name:
-        until = f", at the latest until {moment(held.wait_timeout)}" if held.wait_timeout else ""
-        return f"waiting in {step_name(held.step_id)!r} for {held.wait_event_name!r}{until}"
-    if held is not None and held.child_run_id:
-        return f"waiting for its child {held.child_run_id}"
+    at = held(shown)
+    if at is not None and at.sleep_until:
+        return f"asleep in {step_name(at.step_id)!r} until {moment(at.sleep_until)}"
+    if at is not None and at.wait_event_name:
+        until = f", at the latest until {moment(at.wait_timeout)}" if at.wait_timeout else ""
+        return f"waiting in {step_name(at.step_id)!r} for {at.wait_event_name!r}{until}"
+    if at is not None and at.child_run_id:
+        until = f", at the latest until {moment(at.wait_timeout)}" if at.wait_timeout else ""
+        return f"waiting for its child {at.child_run_id}{until}"
     return "waiting for its next attempt" if _failed_before(shown) else "waiting"
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant, Int32, Word
+from ironflow_lab.models.instant import Instant, Int32, Int64, Word
 from ironflow_lab.models.runs import NOT_SET, ExecutionMode
 
 
@@ -18,7 +18,10 @@ class FunctionStatus(Word):
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What starts a function: exactly one of `event` (wildcards allowed) and `cron`."""
+    """What starts a function: exactly one of `event` (wildcards allowed) and `cron`.
+
+    `expression` is CEL that has to be true of the event: `data.total > 100 && name != "order.tested"`.
+    """
 
     event: str = ""
     expression: str = ""
@@ -43,7 +46,10 @@ class ConcurrencyConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel
 
 
 class RegisterFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """Create or update one function."""
+    """Create or update one function.
+
+    `pause_behavior` is hold or release: whether a paused run keeps its place in its concurrency lane.
+    """
 
     id: str = ""
     name: str = ""
@@ -64,6 +70,7 @@ class RegisterFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename=
     throttle: dict[str, Any] | None = None
     circuit_breaker: dict[str, Any] | None = None
     cancel_on: tuple[dict[str, Any], ...] = ()
+    pause_behavior: str = ""
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -86,6 +93,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     recording: bool = False
     recording_profile: str = ""
     metadata: dict[str, Any] | None = None
+    pause_behavior: str = ""
 
 
 class RegisterFunctionResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -118,3 +126,74 @@ class ListFunctionsResponse(msgspec.Struct, frozen=True, kw_only=True, rename="c
     functions: tuple[Function, ...] = ()
     next_cursor: str = ""
     total_count: int = 0
+
+
+class UpdateFunctionStatusRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Make a function active, paused or archived."""
+
+    id: str = ""
+    status: FunctionStatus = FunctionStatus("")
+
+
+class DeleteFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Remove a function; its history and its runs stay."""
+
+    id: str = ""
+
+
+class FunctionHistoryEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One change of a function; the snapshot is the function after it (before it for a deletion).
+
+    `change_type` is create, update, status_change, rollback or delete; `entity_version` counts changes.
+    """
+
+    event_id: str = ""
+    entity_version: Int64 = Int64(0)
+    function_id: str = ""
+    function_snapshot: Function | None = None
+    actor_id: str = ""
+    change_reason: str = ""
+    change_type: str = ""
+    recorded_at: Instant = NOT_SET
+
+
+class ListFunctionHistoryRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Ask for a page of changes, newest first; `from_version` is excluded, 0 begins with the newest."""
+
+    function_id: str = ""
+    limit: Int32 = 0
+    from_version: Int64 = Int64(0)
+
+
+class ListFunctionHistoryResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A page of changes, newest first."""
+
+    entries: tuple[FunctionHistoryEntry, ...] = ()
+    has_more: bool = False
+
+
+class GetFunctionAtVersionRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Ask for one change by its `entity_version`."""
+
+    function_id: str = ""
+    version: Int64 = Int64(0)
+
+
+class GetFunctionAtVersionResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The change."""
+
+    entry: FunctionHistoryEntry = FunctionHistoryEntry()
+
+
+class RollbackFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Make the snapshot of an `entity_version` current again, as a new change."""
+
+    function_id: str = ""
+    version: Int64 = Int64(0)
+    change_reason: str = ""
+
+
+class RollbackFunctionResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The function after the rollback."""
+
+    function: Function

@@ -20,6 +20,7 @@ _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):?(\d\d))",
     re.ASCII,
 )
+_LAST_YEAR = 2261
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _zeros: dict[Any, Any] = {}
 
@@ -49,6 +50,12 @@ class Instant(int):
         """Return an aware datetime in UTC, cut to microseconds."""
         seconds, rest = divmod(int(self), _SECOND)
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+
+
+class Later(Instant):
+    """An instant to wait for: one that lies beyond the range of `Instant` is read as its end."""
+
+    END: ClassVar[int] = (_RANGE - 1) // _SECOND * _SECOND
 
 
 @lru_cache(maxsize=4096)
@@ -137,14 +144,22 @@ def decode_hook(kind: type, value: Any) -> Any:
     if issubclass(kind, Instant):
         if not isinstance(value, str):
             raise ValueError("a time must be an RFC 3339 string")
-        return Instant() if value == _NEVER else parse_instant(value)
+        if value == _NEVER:
+            return kind()
+        if kind is Later and (found := _RFC3339.fullmatch(value)) and int(found[1]) > _LAST_YEAR:
+            return Later(Later.END)
+        return kind(parse_instant(value))
     if issubclass(kind, Int64):
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError("a 64-bit integer must be a number or a string of digits")
-        return kind(value)
+        number = kind(value)
+        if not -_RANGE <= number < _RANGE:
+            raise ValueError("a 64-bit integer is from -2^63 to 2^63 - 1")
+        return number
     if issubclass(kind, Word):
         if isinstance(value, int) and not isinstance(value, bool):
-            return kind(kind.numbers.get(value, ""))
+            # A number this version does not know stays one, as a name does; only zero is "unspecified".
+            return kind(kind.numbers.get(value, str(value) if value else ""))
         if not isinstance(value, str):
             raise ValueError("an enumerated value must be its name or number")
         word = value.removeprefix(kind.prefix).lower()

@@ -265,3 +265,112 @@ class CancelRunRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
     id: str = ""
     reason: str = ""
+
+
+class DeleteRunRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Remove a run that has ended, and its steps."""
+
+    id: str = ""
+
+
+class DeleteRunsRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Remove runs that have ended, at most 10,000 a call; at least one filter, `until` bounds the creation."""
+
+    function_id: str = ""
+    status: RunStatus = RunStatus("")
+    until: Instant = NOT_SET
+
+
+class DeleteRunsResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How many runs this call removed; ask again until it is none."""
+
+    deleted: Int64 = Int64(0)
+
+
+class RedactStepRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Replace a step's payloads by a marker, for good; `step_id` is the step's row id."""
+
+    step_id: str = ""
+
+
+class RedactRunRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Replace the payloads of a run and of its steps by a marker, for good."""
+
+    run_id: str = ""
+
+
+class PatchStepRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Correct a step's output; `step_id` is the step's row id, its deterministic id is understood too."""
+
+    step_id: str = ""
+    output: Any = None
+    reason: str = ""
+    output_value: Any = msgspec.UNSET
+
+
+class PauseRunRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Ask a run to stop at its next step boundary."""
+
+    run_id: str = ""
+
+
+class PauseRunResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """`status` is `paused` when the run stands, `pause_requested` while a worker still executes it."""
+
+    status: str = ""
+
+
+class GetPausedStateRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Ask what a paused run has done and what comes next."""
+
+    run_id: str = ""
+
+
+class PausedStep(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A finished step of a paused run; `output` and `error` are JSON text, empty for none."""
+
+    id: str = ""
+    name: str = ""
+    output: bytes = b""
+    injected: bool = False
+    completed_at: Instant = NOT_SET
+    step_type: str = ""
+    status: str = ""
+    error: bytes = b""
+
+
+class PausedState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """`GetPausedStateResponse`: the completed and failed steps in order, and what is known of the next one."""
+
+    steps: tuple[PausedStep, ...] = ()
+    next_step_hint: str = ""
+    pause_reason: str = ""
+
+
+class InjectStepOutputRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Replace a step's output while its run is paused; `new_output` is JSON text."""
+
+    run_id: str = ""
+    step_id: str = ""
+    new_output: bytes = b""
+    reason: str = ""
+
+
+class InjectStepOutputResponse(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The step and the output it had, as JSON text."""
+
+    step_id: str = ""
+    previous_output: bytes = b""
+
+
+class ResumeRunRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Let a paused run go on, or retry a failed one; an empty `from_step` keeps all that is memoised."""
+
+    run_id: str = ""
+    from_step: str = ""
+
+
+class Invoked(msgspec.Struct, frozen=True, kw_only=True):
+    """What `step.invoke_async` returns: the run it started."""
+
+    run_id: str

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant, Int32
+from ironflow_lab.models.instant import Instant, Int32, Later
 
 UNSET = msgspec.UNSET
 UnsetType = msgspec.UnsetType
@@ -56,7 +56,11 @@ class HeartbeatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to every worker call but the poll."""
+    """The answer to every worker call but the poll.
+
+    `pausing` (to an ack or a checkpoint) asks a worker of ours to stop at the next step boundary and to
+    say so by a checkpoint with `boundary`; `paused` is the answer to that: the job is over.
+    """
 
     status: str = ""
 
@@ -136,7 +140,7 @@ class Poll(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the lease connection: `type` is held or cancel, the latter names a run and a job."""
+    """One line of the lease connection: `type` is held, cancel or pause; the latter two name a run and a job."""
 
     type: str
     run_id: str = ""
@@ -189,7 +193,7 @@ class Yield(msgspec.Struct, frozen=True, kw_only=True):
     step_id: str
     type: str
     step_name: str | UnsetType = UNSET
-    until: Instant | UnsetType = UNSET
+    until: Later | UnsetType = UNSET
     event_filter: Any = UNSET
     function_id: str | UnsetType = UNSET
     input: Any = UNSET
@@ -197,7 +201,10 @@ class Yield(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint (`status` progress) or the end of a segment (completed, failed, yielded)."""
+    """A checkpoint (`status` progress) or the end of a segment (completed, failed, yielded).
+
+    `boundary` is ours: no step is in flight, so a run that was asked to pause may stop here.
+    """
 
     status: str
     execution_seq: int = 0
@@ -207,3 +214,4 @@ class JobUpdate(msgspec.Struct, frozen=True, kw_only=True):
     output: Any = UNSET
     error: JobFault | UnsetType | None = UNSET
     yield_: Yield | UnsetType | None = msgspec.field(default=UNSET, name="yield")
+    boundary: bool | UnsetType = UNSET

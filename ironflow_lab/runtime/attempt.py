@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from typing import Any, NoReturn
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from ironflow_lab.clock import MICROSECOND, MILLISECOND, Clock
 from ironflow_lab.errors import NonRetryableError, PayloadError, StepError, StepTimeoutError
 from ironflow_lab.models.instant import format_instant
 from ironflow_lab.models.workers import StepResult
 from ironflow_lab.runtime import faults, payloads
+from ironflow_lab.runtime.journal import Scope
 from ironflow_lab.runtime.segment import Segment
 
 # What a body may raise and that counts as its failure; all else (cancellation, our signals)
 # means that the body did not end.
 FAILURES = (Exception, SystemExit, KeyboardInterrupt)
 
-_inside: ContextVar[tuple[Segment, str] | None] = ContextVar("ironflow_lab_step", default=None)
+# The body or the branch this context executes; the handler itself has none.
+_inside: ContextVar[tuple[Segment, str] | Scope | None] = ContextVar("ironflow_lab_step", default=None)
 
 
-def refuse_nesting(segment: Segment, name: object) -> None:
-    """Raise `NonRetryableError` when a body of this segment is what asks for another step."""
+def within(scope: Scope, base: Context) -> Context:
+    """Return a copy of a context for the code of a branch."""
+    context = base.copy()
+    context.run(_inside.set, scope)
+    return context
+
+
+def check_place(segment: Segment, scope: Scope, name: object) -> None:
+    """Raise `NonRetryableError` where a step of this scope may not be called from.
+
+    That is inside the body of a step, and in another branch than the step's own: the ids would
+    depend on which branch is faster.
+    """
     inside = _inside.get()
-    if inside is not None and inside[0] is segment:
+    if inside is None or inside is scope:
+        return
+    if isinstance(inside, Scope):
+        if _root(inside) is segment.journal.root:
+            raise NonRetryableError(
+                f"step {name!r:.60} belongs to another branch, or to the handler around it; in a branch, use"
+                " the steps that the branch is given: lambda branch: branch.run('charge', charge, order)",
+                code="WRONG_BRANCH",
+            )
+    elif inside[0] is segment:
         raise NonRetryableError(
             f"step {name!r:.60} was called inside the body of step {inside[1]!r:.60}; a step's body"
             " cannot have steps of its own: call it from the handler",
@@ -32,17 +55,27 @@ def refuse_nesting(segment: Segment, name: object) -> None:
         )
 
 
+def _root(scope: Scope) -> Scope:
+    while scope.parent is not None:
+        scope = scope.parent
+    return scope
+
+
 class Attempt:
-    """A body that has begun; end it by `succeed` or `fail`, and `leave` in any case."""
+    """A body that has begun; end it by `succeed` or `fail`, and `leave` in any case.
 
-    __slots__ = ("_clock", "_name", "_segment", "_started", "_step_id", "_token")
+    With `undoes` it is the body of a compensation for the step of that name.
+    """
 
-    def __init__(self, segment: Segment, step_id: str, name: str, clock: Clock) -> None:
+    __slots__ = ("_clock", "_name", "_segment", "_started", "_step_id", "_token", "_undoes")
+
+    def __init__(self, segment: Segment, step_id: str, name: str, clock: Clock, *, undoes: str | None = None) -> None:
         self._segment = segment
+        self._undoes = undoes
         self._step_id = step_id
         self._name = name
         self._clock = clock
-        self._token: Token[tuple[Segment, str] | None] = _inside.set((segment, name))
+        self._token: Token[tuple[Segment, str] | Scope | None] = _inside.set((segment, name))
         self._started = clock.now()
 
     def leave(self) -> None:
@@ -68,18 +101,28 @@ class Attempt:
         message = faults.describe(error)
         raise StepError(message, retryable=retryable, retry_after_ms=delay) from error
 
+    def undone(self, error: BaseException | None) -> None:
+        """Record how a compensation ended: it has no output, and is not tried again."""
+        if error is None:
+            self._record("completed")
+        else:
+            self._record("failed", error=replace(faults.step_fault(error), retryable=False))
+
     def _record(self, status: str, *, output: Any = UNSET, error: Any = UNSET) -> None:
         ended = max(self._clock.now(), self._started)
+        undoes = self._undoes
         self._segment.record(
             StepResult(
                 id=self._step_id,
                 name=self._name,
+                type="invoke" if undoes is None else "compensate",
                 status=status,
                 started_at=format_instant(self._started // MICROSECOND * MICROSECOND),
                 ended_at=format_instant(ended // MICROSECOND * MICROSECOND),
                 duration_ms=(ended - self._started) // MILLISECOND,
                 output=output,
                 error=error,
+                compensation_for=UNSET if undoes is None else undoes,
             )
         )
 

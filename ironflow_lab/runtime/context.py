@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
-from ironflow_lab.models.instant import Instant
-from ironflow_lab.models.workers import Assignment, JobEvent
+from ironflow_lab.models.workers import Assignment
+from ironflow_lab.runtime.events import of_job
 from ironflow_lab.runtime.plainstep import PlainStep
 from ironflow_lab.runtime.step import Step
 
@@ -17,19 +17,6 @@ S = TypeVar("S", Step, PlainStep)
 
 # Handlers of the worker listen here; what a handler logs is kept with its run.
 logger = logging.getLogger("ironflow_lab.run")
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The event that started the run (worker.md 9.4)."""
-
-    id: str
-    name: str
-    data: Any
-    timestamp: Instant
-    version: int = 1
-    source: str = ""
-    idempotency_key: str = ""
-    metadata: Mapping[str, Any] = {}
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +40,7 @@ class Context(Generic[S]):
     step: S
 
     def __init__(self, assignment: Assignment, step: S, *, keep: Callable[[str], None] | None = None) -> None:
-        self.event = _event(assignment.event)
+        self.event = of_job(assignment.event)
         self.run = RunInfo(
             id=assignment.run_id,
             function_id=assignment.function_id,
@@ -80,16 +67,3 @@ class Context(Generic[S]):
     def __repr__(self) -> str:
         """Return the run and its event, without the payload."""
         return f"<context of {self.run.id}, attempt {self.run.attempt}, event {self.event.name!r}>"
-
-
-def _event(event: JobEvent) -> Event:
-    return Event(
-        id=event.id,
-        name=event.name,
-        data=event.data,
-        timestamp=event.timestamp,
-        version=event.version,
-        source=event.source or "",
-        idempotency_key=event.idempotency_key or "",
-        metadata=event.metadata or {},
-    )

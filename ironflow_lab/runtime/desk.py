@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from ironflow_lab.errors import ApiError
 from ironflow_lab.models.instant import Instant
@@ -26,30 +25,6 @@ log = logging.getLogger("ironflow_lab.runtime")
 BLOCKED = 5.0
 
 
-class Executor(Protocol):
-    """What executes segments; `Runner` does."""
-
-    def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
-        """Return a segment that is ready to start."""
-        ...
-
-    def start(self, segment: Segment) -> None:
-        """Begin to execute the segment."""
-        ...
-
-    def abandon(self, segment: Segment) -> None:
-        """Give the segment up."""
-        ...
-
-    def drain(self) -> None:
-        """Deliver news that have not woken this loop yet."""
-        ...
-
-    def ping(self, answer: Callable[[], None]) -> None:
-        """Call `answer` as soon as the loop of the handlers turns."""
-        ...
-
-
 class Desk:
     """Jobs by id, each with the task that lives its life; all of it in the worker's loop.
 
@@ -60,7 +35,6 @@ class Desk:
         self,
         *,
         registry: Registry,
-        executor: Executor,
         shared: Shared,
         on_fatal: Callable[[ApiError], None],
     ) -> None:
@@ -70,7 +44,7 @@ class Desk:
         self._tasks: dict[str, asyncio.Task[End]] = {}
         self._strays: set[asyncio.Task[None]] = set()
         self._registry = registry
-        self._executor = executor
+        self._executor = shared.executor
         self._shared = shared
         self._on_fatal = on_fatal
         self._ticker: Timer | None = None
@@ -104,6 +78,11 @@ class Desk:
         """Stop the job of that id, or of that run when no job is named."""
         for job in self._matching(run_id, job_id):
             self._abandon(job)
+
+    def pause(self, run_id: str, job_id: str) -> None:
+        """Let the job of that id, or of that run when no job is named, stop before its next step."""
+        for job in self._matching(run_id, job_id):
+            job.pause()
 
     def abandon_all(self) -> None:
         """Give every job up without a report; their leases run out."""
@@ -140,6 +119,7 @@ class Desk:
                 started_at=Instant(job.started_at),
                 steps=job.segment.recorded,
                 ending=job.segment.outcome is not None,
+                pausing=job.pausing,
             )
             for job in list(self.jobs.values())
         )
@@ -170,7 +150,10 @@ class Desk:
         if error is None and not task.cancelled() and task.result() is End.REPORTED:
             self._settle(job)
             return
-        self.counts.dropped += 1
+        if error is None and not task.cancelled() and task.result() is End.PAUSED:
+            self.counts.paused += 1
+        else:
+            self.counts.dropped += 1
         if job.segment.outcome is None and not job.segment.abandoned:
             self._give_up(job.segment)
         if isinstance(error, ApiError) and fatal(error):

@@ -5,46 +5,61 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ironflow_lab.clock import Clock
 from ironflow_lab.errors import NonRetryableError, PayloadError
-from ironflow_lab.runtime import faults, payloads
+from ironflow_lab.runtime import compensation, faults, payloads
 from ironflow_lab.runtime.context import Context
+from ironflow_lab.runtime.looped import LoopedCore
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.plainstep import PlainStep
-from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.step import Step
+from ironflow_lab.runtime.threaded import ThreadedCore
+from ironflow_lab.runtime.tools import Tools
 
 
-async def run_async(segment: Segment, *, pool: DaemonPool, clock: Clock) -> None:
+async def run_async(segment: Segment, tools: Tools) -> None:
     """Execute an `async def` handler in this event loop and conclude the segment.
 
-    Returns however the handler ends, cancellation included: the journal knows whether the run
-    waits, so a handler that swallows the signals changes nothing.
+    Returns however the handler ends: the journal knows whether the run waits, so a handler that
+    swallows the signals changes nothing. Only when its task is cancelled at the very end does the
+    cancellation go through.
     """
-    step = Step(segment, pool=pool, clock=clock)
+    core = LoopedCore(segment, tools)
     value: Any = None
     failure: BaseException | None = None
     try:
-        value = await segment.function.handler(Context(segment.assignment, step, keep=segment.keep))
+        value = await segment.function.handler(Context(segment.assignment, Step(core), keep=segment.keep))
     except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it becomes the outcome
         failure = error
-    if segment.journal.running:
-        await step.settled()
-    segment.conclude(conclude(segment, value, failure))
+    try:
+        await core.finish()
+        outcome = conclude(segment, value, failure)
+        if undoes(segment, outcome):
+            await core.unwind()
+        segment.conclude(outcome)
+    finally:
+        core.close()
 
 
-def run_plain(segment: Segment, *, pool: DaemonPool, clock: Clock) -> None:
+def run_plain(segment: Segment, tools: Tools) -> None:
     """Execute a plain `def` handler in this thread and conclude the segment, as `run_async` does."""
-    step = PlainStep(segment, pool=pool, clock=clock)
+    core = ThreadedCore(segment, tools)
     value: Any = None
     failure: BaseException | None = None
     try:
-        value = segment.function.handler(Context(segment.assignment, step, keep=segment.keep))
+        value = segment.function.handler(Context(segment.assignment, PlainStep(core), keep=segment.keep))
     except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it becomes the outcome
         failure = error
-    step.settled()
-    segment.conclude(conclude(segment, value, failure))
+    core.finish()
+    outcome = conclude(segment, value, failure)
+    if undoes(segment, outcome):
+        core.unwind()
+    segment.conclude(outcome)
+
+
+def undoes(segment: Segment, outcome: Outcome) -> bool:
+    """Return whether compensations run now: the run has failed for good, and is still ours."""
+    return not segment.journal.closed and compensation.terminal(outcome, segment.assignment)
 
 
 def conclude(segment: Segment, value: Any, failure: BaseException | None) -> Outcome:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, overload
 
 from ironflow_lab.errors import DefinitionError
 from ironflow_lab.kernel.output import here
-from ironflow_lab.models.functions import RegisterFunctionRequest, RetryConfig, Trigger
+from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest, RetryConfig, Trigger
 from ironflow_lab.models.runs import ExecutionMode
 from ironflow_lab.runtime import codehash, options
 from ironflow_lab.wire.duration import Duration
@@ -41,6 +41,8 @@ class DurableFunction:
         triggers: tuple[Trigger, ...] = (),
         retry: RetryConfig | None = None,
         timeout_ms: int = 0,
+        concurrency: ConcurrencyConfig | None = None,
+        pause_behavior: str = "",
         metadata: Mapping[str, Any] | None = None,
         durability: Durability = "pipelined",
         recording: options.Recording | None = None,
@@ -52,6 +54,8 @@ class DurableFunction:
         self.triggers = triggers
         self.retry = retry
         self.timeout_ms = timeout_ms
+        self.concurrency = concurrency
+        self.pause_behavior = pause_behavior
         self.metadata = dict(metadata or {})
         self.durability = durability
         self.recording = recording
@@ -86,6 +90,8 @@ class DurableFunction:
             triggers=self.triggers,
             retry=self.retry,
             timeout_ms=self.timeout_ms,
+            concurrency=self.concurrency,
+            pause_behavior=self.pause_behavior,
             preferred_mode=ExecutionMode("pull"),
             recording=bool(self.recording),
             recording_profile=self.recording if isinstance(self.recording, str) else "",
@@ -99,11 +105,13 @@ def function(id: Handler, /) -> DurableFunction: ...
 def function(
     id: str | None = None,
     *,
-    on: str | Iterable[str] | None = None,
+    on: options.On | None = None,
     name: str = "",
     description: str = "",
     retry: options.Retry | None = None,
     timeout: Duration | None = None,
+    concurrency: options.Concurrency | None = None,
+    pause_behavior: options.PauseBehavior | None = None,
     metadata: Mapping[str, Any] | None = None,
     durability: Durability = "pipelined",
     recording: options.Recording | None = None,
@@ -111,11 +119,13 @@ def function(
 def function(
     id: Handler | str | None = None,
     *,
-    on: str | Iterable[str] | None = None,
+    on: options.On | None = None,
     name: str = "",
     description: str = "",
     retry: options.Retry | None = None,
     timeout: Duration | None = None,
+    concurrency: options.Concurrency | None = None,
+    pause_behavior: options.PauseBehavior | None = None,
     metadata: Mapping[str, Any] | None = None,
     durability: Durability = "pipelined",
     recording: options.Recording | None = None,
@@ -123,11 +133,15 @@ def function(
     """Return a decorator that makes a function durable; also used bare, as `@function`.
 
     `id` defaults to the Python name with dashes; `on` names the events (wildcards allowed) that
-    start it, None leaves it to be invoked; `retry` is a number of attempts, a dict or a
-    `RetryConfig`; `timeout` bounds the executing time of a run; unset options are the server's
-    defaults. `recording` keeps every change of its runs for time travel: True, False or a profile
-    ("all", "steps", "run_lifecycle"); not given, it is on when a lab serves the function and off
-    elsewhere. The handler takes one argument, the context. Raises `DefinitionError` at once.
+    start it, with a `Trigger(event=..., expression="data.total > 100")` those that the expression is
+    true of; None leaves it to be invoked; `retry` is a number of attempts, a dict or a
+    `RetryConfig`; `timeout` bounds the executing time of a run; `concurrency` how many of its runs
+    execute at once: a number, or `{"limit": 3, "key": "customerId"}` for each value of that path in the
+    event's data; with `pause_behavior` "release" a paused run gives its place to the next, with "hold"
+    it keeps it; unset options are the server's defaults. `recording` keeps every change of its runs for
+    time travel: True, False or a profile ("all", "steps", "run_lifecycle"); not given, it is on when a
+    lab serves the function and off elsewhere. The handler takes one argument, the context. Raises
+    `DefinitionError` at once.
     """
     given = None if callable(id) else id
 
@@ -146,6 +160,8 @@ def function(
             triggers=options.triggers(on),
             retry=options.retry(retry),
             timeout_ms=options.timeout_ms(timeout),
+            concurrency=options.concurrency(concurrency),
+            pause_behavior=options.pause_behavior(pause_behavior),
             metadata=options.metadata(metadata),
             durability=durability,
             recording=options.recording(recording),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from ironflow_lab.models.workers import (
     StepResult,
     Yield,
 )
+from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.pace import Delays, Pace, Reach, Rules, Timer
 from ironflow_lab.runtime.remote import WorkerCalls, accepted, fatal, passing, unreachable
@@ -36,10 +38,43 @@ class End(Enum):
     """How a job ended, from the worker's point of view."""
 
     REPORTED = auto()
+    PAUSED = auto()
     NOT_STARTED = auto()
     STALE = auto()
     REFUSED = auto()
     LOST = auto()
+
+
+class Executor(Protocol):
+    """What executes segments; `Runner` does."""
+
+    def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
+        """Return a segment that is ready to start."""
+        ...
+
+    def start(self, segment: Segment) -> None:
+        """Begin to execute the segment."""
+        ...
+
+    def abandon(self, segment: Segment) -> None:
+        """Give the segment up."""
+        ...
+
+    def pause(self, segment: Segment) -> None:
+        """Let no further step of the segment begin."""
+        ...
+
+    def proceed(self, segment: Segment) -> None:
+        """Let a segment go on whose pause did not come about."""
+        ...
+
+    def drain(self) -> None:
+        """Deliver news that have not woken this loop yet."""
+        ...
+
+    def ping(self, answer: Callable[[], None]) -> None:
+        """Call `answer` as soon as the loop of the handlers turns."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +87,7 @@ class Shared:
     reach: Reach
     rules: Rules
     clock: Clock
-    start: Callable[[Segment], None]
+    executor: Executor
     on_error: Callable[[ApiError], None]
 
 
@@ -70,6 +105,8 @@ class Job:
         self._sending = False
         self._streaming = True
         self._reporting = False
+        self._started = self.pausing = False
+        self._reached = 0
         self._unsaved: list[StepResult] = []
         self._failures = self._refusals = 0
         self._refusal: ApiError | None = None
@@ -84,7 +121,8 @@ class Job:
 
     def news(self) -> None:
         """Note that the segment has new results or its outcome; in the worker's loop."""
-        if self.segment.outcome is not None or (self._eager and not self._sending):
+        ended = self.segment.outcome is not None or self.segment.reached > self._reached
+        if ended or (self._eager and not self._sending):
             self._bell.set()
         elif self._streaming and not self._sending and self._timer is None:
             # A run that ends within the grace needs no checkpoint: its report carries everything.
@@ -94,14 +132,21 @@ class Job:
         """Ack, execute, save and report; raises `ApiError` when the key is refused."""
         if not await self._ack():
             return End.NOT_STARTED
-        self._shared.start(self.segment)
+        if self.pausing and (end := await self._stop_here()) is not None:
+            return end
+        self._started = True
+        self._shared.executor.start(self.segment)
         try:
-            while not await self._ended():
-                if self._streaming and self._unsaved and not await self._checkpoint():
-                    return End.STALE
-            return await self._report()
+            return await self._live()
         finally:
             self._silence()
+
+    def pause(self) -> None:
+        """Let the handler stop before its next step, and say so when no step is in flight."""
+        if not self.pausing:
+            self.pausing = True
+            if self._started:
+                self._shared.executor.pause(self.segment)
 
     async def flush(self) -> None:
         """Save what has finished, once and within the flush time, without reporting an end."""
@@ -111,10 +156,55 @@ class Job:
             if not await self._checkpoint():
                 return
 
+    async def _live(self) -> End:
+        while not await self._ended():
+            if self.segment.reached > self._reached:
+                self._reached = self.segment.reached
+                if (end := await self._stop_here()) is not None:
+                    return end
+            elif self._streaming and self._unsaved and not await self._checkpoint():
+                return End.STALE
+        return await self._report()
+
+    async def _stop_here(self) -> End | None:
+        """Save everything and say that no step is in flight; None when the run is to go on."""
+        status = ""
+        saving = True
+        while saving:
+            batch = self._unsaved[: _fitting(self._unsaved)]
+            saving = len(batch) < len(self._unsaved)
+            try:
+                status = await self._send(self._update("progress", tuple(batch), boundary=not saving))
+            except ApiError as error:
+                if fatal(error):
+                    raise
+                if isinstance(error, StaleExecutionError) or error.status == 409:
+                    return End.STALE
+                self._shared.on_error(error)
+                if not passing(error):
+                    break
+                saving = True
+                await self._retreat(error, self._shared.rules.checkpoint)
+            else:
+                self._saved(len(batch))
+        if status == "paused":
+            return End.PAUSED
+        self.pausing = False
+        if self._started:
+            self._shared.executor.proceed(self.segment)
+        if self.segment.announced:
+            self._bell.set()
+        return None
+
     async def _ack(self) -> bool:
         given = self.assignment
         fence = Fence(run_id=given.run_id, execution_seq=given.execution_seq, lease_token=given.lease_token)
-        acked = await self._persist(lambda: self._shared.calls.ack(self._shared.worker_id, given.job_id, fence))
+
+        async def send() -> None:
+            status = await self._shared.calls.ack(self._shared.worker_id, given.job_id, fence)
+            self._heed(status.status)
+
+        acked = await self._persist(send)
         self._failures = self._refusals = 0
         return acked is None
 
@@ -142,7 +232,7 @@ class Job:
         batch = self._unsaved[: _fitting(self._unsaved)]
         self._sending = True
         try:
-            await self._send(self._update("progress", tuple(batch)))
+            self._heed(await self._send(self._update("progress", tuple(batch))))
         except StaleExecutionError:
             return False
         except ApiError as error:
@@ -151,7 +241,8 @@ class Job:
             self._saved(len(batch))
         finally:
             self._sending = False
-        if self._unsaved or self.segment.outcome is not None or self.segment.announced:
+        reached = self.segment.reached > self._reached
+        if self._unsaved or self.segment.outcome is not None or self.segment.announced or reached:
             self._bell.set()
         return True
 
@@ -196,7 +287,7 @@ class Job:
             await self._persist(lambda: self._send(self._unreportable()))
         return end or End.REPORTED
 
-    async def _persist(self, send: Callable[[], Awaitable[None]]) -> End | None:
+    async def _persist(self, send: Callable[[], Awaitable[object]]) -> End | None:
         """Send until the server takes it (then return None), refuses it, or has failed too often."""
         while True:
             try:
@@ -228,21 +319,29 @@ class Job:
         room = MOST_BYTES - _size_of(self.segment.outcome)
         return count <= MOST_STEPS and sum(map(_size, self._unsaved)) <= room
 
-    async def _send(self, message: JobUpdate) -> None:
+    def _heed(self, status: str) -> None:
+        if status == "pausing":
+            self.pause()
+
+    async def _send(self, message: JobUpdate) -> str:
+        """Send a message and return the server's word on it, empty when its answer cannot be read."""
+        status = ""
         try:
-            await self._shared.calls.update(self._shared.worker_id, self.assignment.job_id, message)
+            status = (await self._shared.calls.update(self._shared.worker_id, self.assignment.job_id, message)).status
         except ApiError as error:
             if not accepted(error):
                 raise
         self._shared.reach.up()
+        return status
 
-    def _update(self, status: str, steps: tuple[StepResult, ...]) -> JobUpdate:
+    def _update(self, status: str, steps: tuple[StepResult, ...], *, boundary: bool = False) -> JobUpdate:
         return JobUpdate(
             status=status,
             execution_seq=self.assignment.execution_seq,
             lease_token=self.assignment.lease_token,
             steps=steps,
             step_offset=self._offset,
+            boundary=boundary or UNSET,
         )
 
     def _unreportable(self) -> JobUpdate:

@@ -8,66 +8,154 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ironflow_lab.errors import DefinitionError
+from ironflow_lab.errors import DefinitionError, NonRetryableError
 from ironflow_lab.models.workers import CompletedStep, Yield
 from ironflow_lab.wire import stepid
 
 LONGEST_NAME = 200
-_RESERVED = ("compensate:", "publish:")
+PUBLISH = "publish:"
+COMPENSATE = "compensate:"
 
 
-class Journal:
-    """The steps of one run as one execution of its handler sees them.
+class Scope:
+    """A place where steps are numbered: the handler itself, or one branch of a parallel.
 
-    `running` counts the step bodies in flight, `yielded` is what ends the segment (the first wins:
-    one yield a segment), `closed` says that nothing that still happens counts.
+    `id` begins the ids of its steps, `path` is its place in the handler (the same on every
+    execution), `busy` counts the bodies in flight here and in the branches below, `wanted` is what
+    this scope waits for (the first wins), `over` says why it takes no further steps.
     """
 
-    __slots__ = ("_memo", "_run_id", "_uses", "closed", "running", "yielded")
+    __slots__ = ("_calls", "_groups", "_uses", "busy", "id", "over", "parent", "path", "wanted")
 
-    def __init__(self, run_id: str, completed: Iterable[CompletedStep] = ()) -> None:
-        self._run_id = run_id
-        # A failed step is only ever sent for an invoke; a plain step that failed runs again.
-        self._memo = {step.step_id: step for step in completed if step.status != "failed"}
+    def __init__(self, id: str, parent: Scope | None = None, path: tuple[int, ...] = ()) -> None:
+        self.id = id
+        self.parent = parent
+        self.path = path
+        self.busy = 0
+        self.wanted: Yield | None = None
+        self.over = ""
         self._uses: dict[str, int] = {}
-        self.running = 0
-        self.yielded: Yield | None = None
-        self.closed = False
+        self._groups: set[str] = set()
+        self._calls = 0
 
-    def claim(self, name: str) -> str:
+    def claim(self, name: str, prefix: str = "") -> str:
         """Return the id of the next step of this name; raises `DefinitionError` for a bad name.
 
         The count of uses grows whether or not the step is done already: that is what makes the
         same code ask for the same ids on every execution (worker.md 9.1).
         """
-        index = self._uses.get(name)
+        self._check_open()
+        if type(name) is not str:
+            check_name(name)
+        key = prefix + name if prefix else name
+        index = self._uses.get(key)
         if index is None:
-            _check_name(name)
+            check_name(name)
             index = 0
-        self._uses[name] = index + 1
-        return stepid.step_id(self._run_id, name, index)
+        self._uses[key] = index + 1
+        return stepid.step_id(self.id, key, index)
+
+    def branch(self, name: str, count: int) -> list[Scope]:
+        """Return the scopes of that many branches; raises `DefinitionError` when the name was used before.
+
+        A second use would give its steps the ids of the first: the name itself is not counted.
+        """
+        self._check_open()
+        check_name(name)
+        if name in self._groups:
+            raise DefinitionError(
+                f"parallel or map {name!r:.60} was used before in this handler or branch; give each a name of"
+                " its own, in a loop for example f'batch-{number}'"
+            )
+        self._groups.add(name)
+        place, prefix = self.next(), f"{self.id}:{stepid.escape(name)}"
+        return [Scope(f"{prefix}:{index}", self, (*place, index)) for index in range(count)]
+
+    def next(self) -> tuple[int, ...]:
+        """Return the place of the next thing in this scope whose order matters."""
+        self._check_open()
+        self._calls += 1
+        return (*self.path, self._calls)
+
+    def enter(self) -> None:
+        """Count a body that begins here."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.busy += 1
+            scope = scope.parent
+
+    def leave(self) -> None:
+        """Count a body of this scope that ended."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.busy -= 1
+            scope = scope.parent
+
+    def _check_open(self) -> None:
+        if self.over:
+            raise NonRetryableError(self.over, code="SCOPE_OVER")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether this scope, or one around it, waits for something."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.wanted is not None:
+                return True
+            scope = scope.parent
+        return False
+
+
+class Journal:
+    """The steps of one run as one execution of its handler sees them.
+
+    `root` is the handler's own scope; what it waits for ends the segment. `closed` says that nothing
+    that still happens counts, `pausing` that no further step may begin for now, `ended` that the
+    handler has come to its end.
+    """
+
+    __slots__ = ("_failed", "_memo", "closed", "ended", "pausing", "root")
+
+    def __init__(self, run_id: str, completed: Iterable[CompletedStep] = ()) -> None:
+        steps = tuple(completed)
+        self._memo = {step.step_id: step for step in steps if step.status != "failed"}
+        # Sent for invokes only; a plain step that failed is not, and runs again.
+        self._failed = {step.step_id: step for step in steps if step.status == "failed"}
+        self.root = Scope(run_id)
+        self.closed = False
+        self.pausing = False
+        self.ended = False
+
+    @property
+    def yielded(self) -> Yield | None:
+        """What the run waits for, once the handler has asked for it."""
+        return self.root.wanted
 
     def recall(self, step_id: str) -> CompletedStep | None:
         """Return the step's record when it is done, or None when it must run."""
         return self._memo.get(step_id)
 
-    @property
-    def ending(self) -> bool:
-        """Whether no further step may start."""
-        return self.closed or self.yielded is not None
+    def settled(self, step_id: str) -> CompletedStep | None:
+        """Return the step's record when it is done or has failed for good, as an invoke may."""
+        return self._memo.get(step_id) or self._failed.get(step_id)
 
-    def suspend(self, wanted: Yield) -> None:
-        """Note what the run waits for, unless another branch was first."""
-        if self.yielded is None and not self.closed:
-            self.yielded = wanted
+    def ending(self, scope: Scope) -> bool:
+        """Whether no further step may start in this scope."""
+        return self.closed or scope.waiting
+
+    def suspend(self, scope: Scope, wanted: Yield) -> None:
+        """Note what the scope waits for, unless it waits already."""
+        if not self.ending(scope):
+            scope.wanted = wanted
 
 
-def _check_name(name: Any) -> None:
+def check_name(name: Any, what: str = "step") -> None:
+    """Raise `DefinitionError` unless this can name a step."""
     if not (isinstance(name, str) and name):
-        raise DefinitionError(f"{name!r:.60} is not a step name; write step.run('charge', charge, ...)")
+        raise DefinitionError(f"{name!r:.60} is not a {what} name; write step.run('charge', charge, ...)")
     if name != name.strip() or not name.isprintable():
-        raise DefinitionError(f"the step name {name!r:.60} has blanks around it or control characters")
+        raise DefinitionError(f"the {what} name {name!r:.60} has blanks around it or control characters")
     if len(name) > LONGEST_NAME:
-        raise DefinitionError(f"the step name {name[:40]!r}… has {len(name)} characters, the limit is {LONGEST_NAME}")
-    if name.startswith(_RESERVED):
-        raise DefinitionError(f"step names beginning with {' or '.join(_RESERVED)} are reserved: {name!r:.60}")
+        raise DefinitionError(f"the {what} name {name[:40]!r}… has {len(name)} characters, the limit is {LONGEST_NAME}")
+    if name.startswith((COMPENSATE, PUBLISH)):
+        raise DefinitionError(f"{what} names beginning with {COMPENSATE} or {PUBLISH} are reserved: {name!r:.60}")

@@ -7,16 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from ironflow_lab.errors import DefinitionError, PayloadError
-from ironflow_lab.models.functions import RetryConfig, Trigger
+from ironflow_lab.models.functions import ConcurrencyConfig, RetryConfig, Trigger
 from ironflow_lab.runtime import payloads
-from ironflow_lab.wire import duration, patterns
+from ironflow_lab.wire import duration, eventpath, patterns
 
 LONGEST_ID = 200
 ON_EXHAUSTED = ("fail", "pause")
 PROFILES = ("all", "run_lifecycle", "steps")
+PAUSE_BEHAVIORS = ("hold", "release")
+_CONCURRENCY_KEYS = ("limit", "key")
 _RETRY_KEYS = ("max_attempts", "initial_delay", "backoff_factor", "max_delay", "on_exhausted")
 
+On = str | Trigger | Iterable[str | Trigger]
 Retry = RetryConfig | Mapping[str, Any] | int
+Concurrency = ConcurrencyConfig | Mapping[str, Any] | int
+PauseBehavior = Literal["hold", "release"]
 Recording = bool | Literal["all", "run_lifecycle", "steps"]
 
 
@@ -38,23 +43,18 @@ def function_id(given: str | None, python_name: str) -> str:
     return given
 
 
-def triggers(on: str | Iterable[str] | None) -> tuple[Trigger, ...]:
-    """Return the triggers of event names and patterns; None means the function is only invoked."""
+def triggers(on: On | None) -> tuple[Trigger, ...]:
+    """Return the triggers of event names, patterns and `Trigger`s; None means the function is only invoked."""
     if on is None:
         return ()
-    names = (on,) if isinstance(on, str) else tuple(on)
-    if not names:
+    named = (on,) if isinstance(on, str | Trigger) else tuple(on)
+    if not named:
         raise DefinitionError("on=[] names no event; leave `on` out for a function that is only invoked")
-    for name in names:
-        if not isinstance(name, str):
-            raise DefinitionError(f"on={name!r:.80} is not an event name; write on='order.placed'")
-        fault = patterns.fault(name)
-        if fault is not None:
-            raise DefinitionError(f"on={name!r:.80}: {fault}")
-    doubled = {name for name in names if names.count(name) > 1}
+    found = tuple(_trigger(one) for one in named)
+    doubled = [one.event for one in found if found.count(one) > 1]
     if doubled:
         raise DefinitionError(f"on names {min(doubled)!r} twice; once is enough")
-    return tuple(Trigger(event=name) for name in names)
+    return found
 
 
 def retry(given: Retry | None) -> RetryConfig | None:
@@ -93,6 +93,39 @@ def recording(given: Recording | None) -> Recording | None:
     raise DefinitionError(f"recording={given!r:.40} must be True, False or one of {', '.join(PROFILES)}")
 
 
+def concurrency(given: Concurrency | None) -> ConcurrencyConfig | None:
+    """Return how many runs execute at once: a number for all, or a dict with `limit` and a `key` they share.
+
+    `key` is a path into the event's data, such as "customerId"; each value there has a lane of its own.
+    """
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, ConcurrencyConfig | Mapping | int):
+        raise DefinitionError(f"concurrency={given!r:.80}: write a number, or {{'limit': 3, 'key': 'customerId'}}")
+    if isinstance(given, Mapping):
+        unknown = [key for key in given if key not in _CONCURRENCY_KEYS]
+        if unknown:
+            raise DefinitionError(f"concurrency has no {unknown[0]!r:.40}; it takes limit and key")
+        limit, key = given.get("limit"), given.get("key", "")
+    else:
+        limit, key = (given, "") if isinstance(given, int) else (given.limit, given.key)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 2**31:
+        raise DefinitionError(f"concurrency: limit={limit!r:.40} must be a whole number from 1 on")
+    if not isinstance(key, str):
+        raise DefinitionError(f"concurrency: key must be text, not {type(key).__name__}")
+    fault = eventpath.fault(key) if key else None
+    if fault is not None:
+        raise DefinitionError(f"concurrency: {fault}")
+    return ConcurrencyConfig(limit=limit, key=key)
+
+
+def pause_behavior(given: PauseBehavior | None) -> str:
+    """Return whether a paused run keeps its place in its lane; "" leaves it to the server."""
+    if given is not None and given not in PAUSE_BEHAVIORS:
+        raise DefinitionError(f"pause_behavior={given!r:.40} must be 'hold' or 'release'")
+    return given or ""
+
+
 def metadata(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the metadata as plain JSON."""
     if given is None:
@@ -104,6 +137,18 @@ def metadata(given: Mapping[str, Any] | None) -> dict[str, Any]:
     except PayloadError as error:
         raise DefinitionError(str(error).replace(" returned something that", "")) from None
     return dict(settled)
+
+
+def _trigger(given: Any) -> Trigger:
+    trigger = Trigger(event=given) if isinstance(given, str) else given
+    if not isinstance(trigger, Trigger) or trigger.cron:
+        raise DefinitionError(f"on={given!r:.80} is not an event name; write on='order.placed'")
+    fault = patterns.fault(trigger.event)
+    if fault is None and trigger.expression and not trigger.expression.strip():
+        fault = "its expression is blank; leave it out to start on every such event"
+    if fault is not None:
+        raise DefinitionError(f"on={trigger.event!r:.80}: {fault}")
+    return trigger
 
 
 def _retry_of(given: Mapping[str, Any]) -> RetryConfig:

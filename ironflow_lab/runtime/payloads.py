@@ -36,7 +36,16 @@ _REMEDIES = {
 }
 
 
-def settle(value: Any, what: str) -> tuple[msgspec.Raw, Any]:
+def given(value: Any, what: str) -> msgspec.Raw:
+    """Return the JSON text of a value that goes out; raises `PayloadError` as `settle` does."""
+    try:
+        return settle(value, what, verb="was given")[0]
+    except PayloadError as error:
+        # What to do is told for results; of an input it is the caller who has it.
+        raise PayloadError(" pass ".join(str(error).rsplit(" return ", 1))) from None
+
+
+def settle(value: Any, what: str, *, verb: str = "returned") -> tuple[msgspec.Raw, Any]:
     """Return the JSON text of `value` and the value as a replay will read it.
 
     Only what JSON can say is taken: dicts with string keys, lists, tuples (they read back as
@@ -48,15 +57,15 @@ def settle(value: Any, what: str) -> tuple[msgspec.Raw, Any]:
         settled = msgspec.json.decode(text)
         exact = settled == value
     except Exception as error:  # noqa: BLE001 - encoding runs the value's own code
-        raise _refusal(value, what, str(error)) from None
+        raise _refusal(value, f"{what} {verb}", str(error)) from None
     if len(text) > LARGEST:
         size = len(text) / 1024 / 1024
         raise PayloadError(
-            f"{what} returned {size:.1f} MiB of JSON and the limit is {LARGEST // 1024 // 1024} MiB;"
+            f"{what} {verb} {size:.1f} MiB of JSON and the limit is {LARGEST // 1024 // 1024} MiB;"
             " store it elsewhere and return where it is"
         )
     if not exact and _fault(value, "$", 0) is not None:
-        raise _refusal(value, what, "")
+        raise _refusal(value, f"{what} {verb}", "")
     return msgspec.Raw(text), settled
 
 
@@ -75,11 +84,11 @@ def _plain(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
-def _refusal(value: Any, what: str, reason: str) -> PayloadError:
+def _refusal(value: Any, deed: str, reason: str) -> PayloadError:
     fault = _fault(value, "$", 0) or reason
     if inspect.iscoroutine(value):
         value.close()
-    return PayloadError(f"{what} returned something that is not JSON: {fault}")
+    return PayloadError(f"{deed} something that is not JSON: {fault}")
 
 
 def _fault(value: Any, path: str, depth: int) -> str | None:

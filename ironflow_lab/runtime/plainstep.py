@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import contextvars
-import functools
-import inspect
-import threading
-import time
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from ironflow_lab.clock import Clock
 from ironflow_lab.errors import DefinitionError, NonRetryableError
-from ironflow_lab.models.workers import Yield
-from ironflow_lab.runtime import waits
-from ironflow_lab.runtime.attempt import FAILURES, Attempt, refuse_nesting, timed_out
-from ironflow_lab.runtime.function import is_async
-from ironflow_lab.runtime.outcome import Yielded
-from ironflow_lab.runtime.pool import DaemonPool
-from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.signals import Abandoned, Suspended, penalty
+from ironflow_lab.models.runs import Invoked
+from ironflow_lab.runtime import branches as forks
+from ironflow_lab.runtime import events, publishing, waits
+from ironflow_lab.runtime.branches import Fork, OnError
+from ironflow_lab.runtime.events import Event
+from ironflow_lab.runtime.function import DurableFunction, is_async
+from ironflow_lab.runtime.journal import PUBLISH, Scope
+from ironflow_lab.runtime.publishing import Published
+from ironflow_lab.runtime.threaded import ThreadedCore, needs_async
 from ironflow_lab.wire.duration import Duration
 
 T = TypeVar("T")
+
+# How many branches of a plain handler run at once where nothing is said: each takes a thread.
+AT_ONCE = 64
 
 
 class PlainStep:
@@ -31,14 +29,11 @@ class PlainStep:
     May be called from threads the handler starts; never inside the body of a step.
     """
 
-    __slots__ = ("_changed", "_clock", "_pool", "_segment", "_told")
+    __slots__ = ("_core", "_scope")
 
-    def __init__(self, segment: Segment, *, pool: DaemonPool, clock: Clock) -> None:
-        self._segment = segment
-        self._pool = pool
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._told: dict[int, int] = {}
+    def __init__(self, core: ThreadedCore, scope: Scope | None = None) -> None:
+        self._core = core
+        self._scope = core.segment.journal.root if scope is None else scope
 
     def run(
         self,
@@ -56,107 +51,145 @@ class PlainStep:
         `StepTimeoutError` when it takes longer than `timeout`, and `PayloadError`.
         """
         limit = waits.seconds(name, timeout)
-        step_id = self._claim(name)
+        step_id = self._core.claim(self._scope, name)
         _check_body(name, fn)
-        done = self._segment.journal.recall(step_id)
-        output: T = self._run(step_id, name, fn, args, kwargs, limit) if done is None else done.output
+        output: T = self._core.run(self._scope, step_id, name, fn, args, kwargs, limit)
         return output
 
     def sleep(self, name: str, duration: Duration, /) -> None:
         """Suspend the run for `duration` (seconds, a timedelta, "5s"); it needs no worker meanwhile."""
-        step_id = self._claim(name)
-        self._wait(waits.sleep(step_id, name, duration, self._clock.now()))
+        step_id = self._core.claim(self._scope, name)
+        self._core.wait(self._scope, waits.sleep(step_id, name, duration, self._core.tools.clock.now()))
 
     def sleep_until(self, name: str, instant: waits.When, /) -> None:
         """Suspend the run until an instant (an aware datetime or RFC 3339 text); a past one is now."""
-        step_id = self._claim(name)
-        self._wait(waits.sleep_until(step_id, name, instant))
+        step_id = self._core.claim(self._scope, name)
+        self._core.wait(self._scope, waits.sleep_until(step_id, name, instant))
 
-    def settled(self) -> None:
-        """Return once no step body of this segment is in flight."""
-        with self._changed:
-            while self._segment.journal.running and not self._segment.abandoned:
-                self._changed.wait(1.0)
-
-    def _claim(self, name: str) -> str:
-        refuse_nesting(self._segment, name)
-        with self._changed:
-            return self._segment.journal.claim(name)
-
-    def _run(
+    def wait_for_event(
         self,
-        step_id: str,
         name: str,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        limit: float | None,
-    ) -> Any:
-        self._begin()
-        attempt = Attempt(self._segment, step_id, name, self._clock)
-        try:
-            value = self._in_thread(name, fn, args, kwargs, limit) if limit else fn(*args, **kwargs)
-            _refuse_coroutine(name, value)
-        except FAILURES as error:
-            attempt.fail(error)
-        else:
-            output = attempt.succeed(value)
-        finally:
-            attempt.leave()
-            with self._changed:
-                self._segment.journal.running -= 1
-                self._changed.notify_all()
-        if self._segment.function.durability == "step":
-            saved = threading.Event()
-            self._segment.when_saved(saved.set)
-            saved.wait()
-        return output
+        event: str,
+        *,
+        match: str | None = None,
+        match_value: str | float | None = None,
+        timeout: Duration = "7d",
+        payload: Any = None,
+    ) -> Event:
+        """Suspend the run until an event of this exact name is emitted, and return it.
 
-    def _begin(self) -> None:
-        with self._changed:
-            if not self._segment.journal.ending:
-                self._segment.journal.running += 1
-                return
-        self._end()
+        With `match`, a path such as "data.orderId", only an event counts that has the same value
+        there as the event that started the run, or as `match_value`. Events emitted before the run
+        waits do not count. After `timeout` the run fails. `payload` is kept with the step, for
+        whoever decides on it. Raises `DefinitionError` and `PayloadError`.
+        """
+        step_id = self._core.claim(self._scope, name)
+        wanted = waits.event(
+            step_id, name, event, match=match, match_value=match_value, timeout=timeout, payload=payload
+        )
+        return events.of_output(name, self._core.wait(self._scope, wanted).output)
 
-    def _in_thread(
-        self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], limit: float
-    ) -> Any:
-        ended: list[tuple[Any, BaseException | None]] = []
-        woken = threading.Event()
+    def invoke(self, function: str | DurableFunction, data: Any = None, /, *, timeout: Duration = "30s") -> Any:
+        """Run another function with `data` as its event's data, and return its output.
 
-        def done(value: Any, error: BaseException | None) -> None:
-            ended.append((value, error))
-            woken.set()
+        The step is named by the function's id. Raises `InvokeError` when its run fails, is
+        cancelled or takes longer than `timeout`: it is not started again.
+        """
+        called = waits.function_id(function)
+        step_id = self._core.claim(self._scope, called)
+        row = self._core.wait(self._scope, waits.invoke(step_id, called, data, timeout))
+        return waits.child_output(row, called)
 
-        context = contextvars.copy_context()
-        ticket = self._pool.submit(functools.partial(context.run, fn, *args, **kwargs), done)
-        if not woken.wait(limit):
-            self._pool.disown(ticket)
-            raise timed_out(name, limit, thread=True)
-        value, error = ended[0]
-        if error is not None:
-            raise error
-        return value
+    def invoke_async(self, function: str | DurableFunction, data: Any = None, /) -> Invoked:
+        """Start another function with `data` as its event's data, and return its run's id at once."""
+        called = waits.function_id(function)
+        step_id = self._core.claim(self._scope, called)
+        row = self._core.wait(self._scope, waits.invoke_async(step_id, called, data))
+        return waits.child_run(row, called)
 
-    def _wait(self, wanted: Yield) -> None:
-        journal = self._segment.journal
-        if journal.recall(wanted.step_id) is None:
-            with self._changed:
-                journal.suspend(wanted)
-            self._end()
+    def publish(self, topic: str, data: Any = None, /, *, idempotency_key: str = "") -> Published:
+        """Publish a message to a topic, once per run, and return its id and place.
 
-    def _end(self) -> NoReturn:
-        """End the segment from inside a step call, once the bodies in other threads have settled."""
-        segment, thread = self._segment, threading.get_ident()
-        swallowed = self._told.get(thread, 0)
-        if swallowed:
-            if segment.journal.yielded is not None:
-                segment.conclude(Yielded(wanted=segment.journal.yielded))
-            time.sleep(penalty(swallowed))
-        self.settled()
-        self._told[thread] = swallowed + 1
-        raise Abandoned if segment.journal.closed else Suspended
+        The key that keeps it from being published twice is made of the step's id unless one is
+        given. Raises `DefinitionError`, `PayloadError`, and `StepError` when the server refuses it.
+        """
+        name, key = publishing.check_topic(topic), publishing.check_key(idempotency_key)
+        step_id = self._core.claim(self._scope, topic, PUBLISH)
+        message = publishing.message(step_id, topic, data, key, self._core.segment.assignment.run_id)
+        return publishing.of_output(topic, self._core.publish(self._scope, step_id, name, message))
+
+    def parallel(
+        self,
+        name: str,
+        branches: Iterable[Callable[[PlainBranch], Any]],
+        /,
+        *,
+        concurrency: int = 0,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """Return what the branches return, by index; each runs in a thread and is given its own steps.
+
+        At most `concurrency` run at once (0: 64). With `on_error="fail_fast"` no further branch
+        begins after a failure and, when those under way have ended, the error of the lowest index
+        is raised; with "collect" errors are in the list. Branches that wait do so one after
+        another. The name must be used once only. Raises `DefinitionError` for bad arguments.
+        """
+        forks.check_options(name, concurrency, on_error)
+        given = forks.functions(name, branches)
+        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: given[index](branch))
+
+    def map(
+        self,
+        name: str,
+        items: Iterable[T],
+        fn: Callable[[T, PlainBranch], Any],
+        /,
+        *,
+        concurrency: int = 0,
+        on_error: OnError = "fail_fast",
+    ) -> list[Any]:
+        """Return `fn(item, branch)` of every item, by index; the rest is as in `parallel`.
+
+        `items` is read once, and must have the same order on every execution.
+        """
+        forks.check_options(name, concurrency, on_error)
+        call, given = forks.item_function(name, fn), forks.listed(name, items)
+        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: call(given[index], branch))
+
+    def compensate(self, step_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        """Have `fn(*args, **kwargs)` undo a step, should the run fail for good.
+
+        Compensations run then, the newest first, each as a step of its own: after an error that
+        forbids another attempt, and after the last attempt where the function's `on_exhausted` is
+        "fail". A run that pauses, is cancelled or times out undoes nothing. One that fails does not
+        stop the others. They cannot call steps.
+        """
+        if is_async(fn):
+            raise NonRetryableError(needs_async(str(step_name), "the compensation of"), code="ASYNC_STEP")
+        self._core.register(self._scope, step_name, fn, args, kwargs)
+
+    def _fork(
+        self,
+        name: str,
+        count: int,
+        concurrency: int,
+        on_error: OnError,
+        call: Callable[[int, PlainBranch], Any],
+    ) -> list[Any]:
+        fork = Fork(self._core.branch(self._scope, name, count), concurrency or AT_ONCE, on_error)
+        return self._core.fork(
+            self._scope, fork, lambda index: call(index, PlainBranch(self._core, fork.scopes[index], index))
+        )
+
+
+class PlainBranch(PlainStep):
+    """The steps of one branch, to be used in it only; `index` is its number, from 0."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, core: ThreadedCore, scope: Scope, index: int) -> None:
+        super().__init__(core, scope)
+        self.index = index
 
 
 def _check_body(name: str, fn: object) -> None:
@@ -166,17 +199,4 @@ def _check_body(name: str, fn: object) -> None:
             " arguments apart: step.run('charge', charge, order)"
         )
     if is_async(fn):
-        raise NonRetryableError(_needs_async(name), code="ASYNC_STEP")
-
-
-def _refuse_coroutine(name: str, value: Any) -> None:
-    if inspect.iscoroutine(value):
-        value.close()
-        raise NonRetryableError(_needs_async(name), code="ASYNC_STEP")
-
-
-def _needs_async(name: str) -> str:
-    return (
-        f"step {name!r:.60} has an `async def` body, which a plain handler cannot await; make the handler"
-        " `async def` and await its steps"
-    )
+        raise NonRetryableError(needs_async(name), code="ASYNC_STEP")

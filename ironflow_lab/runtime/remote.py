@@ -14,6 +14,7 @@ from ironflow_lab.errors import (
     UnavailableError,
 )
 from ironflow_lab.models.functions import RegisterFunctionRequest
+from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.models.workers import (
     Assignment,
@@ -22,6 +23,7 @@ from ironflow_lab.models.workers import (
     JobUpdate,
     LeaseLine,
     RegisterRequest,
+    WorkerStatus,
 )
 
 LEASE = "workers/lease"
@@ -52,11 +54,11 @@ class WorkerCalls(Protocol):
         """Ask for at most `available` jobs; the server may hold the answer `wait` seconds."""
         ...
 
-    async def ack(self, worker_id: str, job_id: str, fence: Fence, /) -> Any:
+    async def ack(self, worker_id: str, job_id: str, fence: Fence, /) -> WorkerStatus:
         """Say that a job is about to start."""
         ...
 
-    async def update(self, worker_id: str, job_id: str, message: JobUpdate, /) -> Any:
+    async def update(self, worker_id: str, job_id: str, message: JobUpdate, /) -> WorkerStatus:
         """Send a checkpoint or the end of a segment; `StaleExecutionError` when the fence is old."""
         ...
 
@@ -70,6 +72,16 @@ class FunctionCalls(Protocol):
 
     async def register(self, request: RegisterFunctionRequest, /) -> Any:
         """Create or update a function."""
+        ...
+
+
+class TopicCalls(Protocol):
+    """Publishing to topics."""
+
+    async def publish(
+        self, topic: str, data: Any, /, *, idempotency_key: str = "", run_id: str = ""
+    ) -> PublishResponse:
+        """Append a message in the name of a run; with a key it is sent again when no answer comes."""
         ...
 
 
@@ -97,6 +109,11 @@ class Remote(Protocol):
     @property
     def functions(self) -> FunctionCalls:
         """Registration of functions."""
+        ...
+
+    @property
+    def topics(self) -> TopicCalls:
+        """Publishing to topics."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Starts and stops segments: `async def` handlers in the user loop, plain ones in threads."""
+"""Starts, pauses and stops segments: `async def` handlers in the user loop, plain ones in threads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 from ironflow_lab.clock import Clock
+from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.models.workers import Assignment, JobFault
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction
@@ -16,8 +18,10 @@ from ironflow_lab.runtime.mailbox import Mailbox
 from ironflow_lab.runtime.outcome import Failed
 from ironflow_lab.runtime.output import OutputSink, RunLogs, SegmentOutput
 from ironflow_lab.runtime.pool import DaemonPool
+from ironflow_lab.runtime.publishing import Message, Sending
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.threads import LoopThread
+from ironflow_lab.runtime.tools import Tools
 
 log = logging.getLogger("ironflow_lab.runtime")
 
@@ -36,15 +40,23 @@ class Runner:
         sink: OutputSink,
         clock: Clock,
         deliver: Callable[[Segment], None],
+        send: Sending,
     ) -> None:
+        self._io = io
         self._user = user
         self._sink = sink
-        self._clock = clock
+        self._send = send
         self._news: Mailbox[Segment] = Mailbox(io, deliver)
         self._starts: Mailbox[Segment] = Mailbox(user, self._start_async)
         self._stops: Mailbox[Segment] = Mailbox(user, _cancel)
+        self._calls: Mailbox[Callable[[], None]] = Mailbox(user, _call)
         self._handlers = DaemonPool("ironflow-handler")
-        self._bodies = DaemonPool("ironflow-step", limit=BODIES)
+        self._tools = Tools(
+            pool=DaemonPool("ironflow-step", limit=BODIES),
+            threads=DaemonPool("ironflow-branch"),
+            clock=clock,
+            publish=self._publish,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self.logs = RunLogs()
 
@@ -59,7 +71,7 @@ class Runner:
         if segment.function.is_async:
             self._starts.put(segment)
             return
-        run = functools.partial(execution.run_plain, segment, pool=self._bodies, clock=self._clock)
+        run = functools.partial(execution.run_plain, segment, self._tools)
         segment.work = self._handlers.submit(
             functools.partial(self._context(segment).run, run),
             lambda _, error: _settle(segment, error),
@@ -77,6 +89,22 @@ class Runner:
             self._stops.put(segment)
         elif segment.work is not None:
             self._handlers.disown(segment.work)
+            if segment.core is not None:
+                segment.core.abandon()
+
+    def pause(self, segment: Segment) -> None:
+        """Let no further step of the segment begin; it says when none is in flight."""
+        if segment.function.is_async:
+            self._calls.put(functools.partial(_pause, segment))
+        else:
+            _pause(segment)
+
+    def proceed(self, segment: Segment) -> None:
+        """Let a segment go on whose pause did not come about."""
+        if segment.function.is_async:
+            self._calls.put(segment.core.proceed)
+        else:
+            segment.core.proceed()
 
     def drain(self) -> None:
         """Deliver what has not been delivered; in the io loop."""
@@ -95,7 +123,7 @@ class Runner:
     def _start_async(self, segment: Segment) -> None:
         if segment.abandoned:
             return
-        run = execution.run_async(segment, pool=self._bodies, clock=self._clock)
+        run = execution.run_async(segment, self._tools)
         task = self._user.loop.create_task(run, context=self._context(segment))
         segment.work = task
         self._tasks.add(task)
@@ -109,10 +137,26 @@ class Runner:
         show = SegmentOutput(segment.assignment.run_id, self.logs)
         return self._sink.context(segment.function.place, show)
 
+    def _publish(self, message: Message) -> Future[PublishResponse]:
+        return asyncio.run_coroutine_threadsafe(self._send(message), self._io.loop)
+
 
 def _cancel(segment: Segment) -> None:
     if segment.work is not None:
         segment.work.cancel()
+    if segment.core is not None:
+        segment.core.abandon()
+
+
+def _pause(segment: Segment) -> None:
+    # First the flag: a handler that starts in this moment sees it.
+    segment.journal.pausing = True
+    if segment.core is not None:
+        segment.core.pause()
+
+
+def _call(call: Callable[[], None]) -> None:
+    call()
 
 
 def _settle(segment: Segment, error: BaseException | None) -> None:

@@ -18,7 +18,8 @@ class Segment:
     """An assignment being executed. Written by the handler's side, read by the worker's.
 
     `announce` is called after the outcome was set, and after a result was added unless it has been
-    called since the last `collect`.
+    called since the last `collect`. `boundary` says that no step is in flight and none begins until
+    a pause that was asked for has been decided on; `reached` counts how often that came about.
     """
 
     __slots__ = (
@@ -30,11 +31,14 @@ class Segment:
         "_waiters",
         "abandoned",
         "assignment",
+        "boundary",
+        "core",
         "function",
         "journal",
         "keep",
         "outcome",
         "owner",
+        "reached",
         "recorded",
         "work",
     )
@@ -52,7 +56,10 @@ class Segment:
         self.journal = Journal(assignment.run_id, assignment.completed_steps)
         self.outcome: Outcome | None = None
         self.abandoned = False
+        self.boundary = False
+        self.reached = 0
         self.recorded = 0
+        self.core: Any = None
         self.keep = keep
         self.owner: Any = None
         self.work: Any = None
@@ -76,6 +83,14 @@ class Segment:
             self.recorded += 1
             self._results.append(result)
         self._tell()
+
+    def reach(self) -> None:
+        """Say that a boundary is reached; all steps that have finished are recorded."""
+        if not self.boundary:
+            self.boundary = True
+            self.reached += 1
+            self._announced = True
+            self._announce(self)
 
     def conclude(self, outcome: Outcome) -> None:
         """Set how the segment ended and close it; only the first outcome counts."""

@@ -10,10 +10,12 @@ from pathlib import Path
 from ironflow_lab.clock import Clock, SystemClock
 from ironflow_lab.kernel.output import kernel_output
 from ironflow_lab.kernel.session import notebook_name
+from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.runtime import identity
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.output import OutputSink, PlainOutput, keep_logs
 from ironflow_lab.runtime.pace import LOCAL_RULES, LoopPace, Pace, Rules
+from ironflow_lab.runtime.publishing import Message
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.remote import Remote
 from ironflow_lab.runtime.runner import Runner
@@ -62,6 +64,7 @@ class Worker:
                 self._identity.worker_id,
             )
         keep_logs()
+        self._remote = remote
         system = clock or SystemClock()
         local = is_loopback(remote.server_url)
         self._loop = WorkerLoop(
@@ -77,8 +80,15 @@ class Worker:
         )
 
     def _make_runner(self, user: LoopThread, clock: Clock, deliver: Callable[[Segment], None]) -> Runner:
-        self._runner = Runner(io=self._io, user=user, sink=self._sink, clock=clock, deliver=deliver)
+        self._runner = Runner(io=self._io, user=user, sink=self._sink, clock=clock, deliver=deliver, send=self._publish)
         return self._runner
+
+    async def _publish(self, message: Message) -> PublishResponse:
+        key, run_id = message.idempotency_key, message.run_id
+        publish = self._remote.topics.publish
+        return await self._loop.until_taken(
+            lambda: publish(message.topic, message.data, idempotency_key=key, run_id=run_id)
+        )
 
     @property
     def worker_id(self) -> str:

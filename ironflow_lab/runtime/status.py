@@ -8,7 +8,7 @@ from ironflow_lab.models.instant import Instant
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One job in hand; `ending` says that only its report is outstanding."""
+    """One job in hand; `ending` says that only its report is outstanding, `pausing` that it will stop at a step."""
 
     job_id: str
     run_id: str
@@ -17,6 +17,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Instant
     steps: int = 0
     ending: bool = False
+    pausing: bool = False
 
 
 class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +31,9 @@ class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Counts(msgspec.Struct, kw_only=True):
     """What has happened since the worker was made.
 
-    `completed`, `failed` and `yielded` count reported segments, `dropped` those the worker gave up
-    without a report (stale, cancelled, or the server did not take it).
+    `completed`, `failed` and `yielded` count reported segments, `paused` those that stopped at a
+    step because their run was paused, `dropped` those the worker gave up without a report (stale,
+    cancelled, or the server did not take it).
     """
 
     jobs: int = 0
@@ -39,6 +41,7 @@ class Counts(msgspec.Struct, kw_only=True):
     completed: int = 0
     failed: int = 0
     yielded: int = 0
+    paused: int = 0
     dropped: int = 0
     checkpoints: int = 0
 

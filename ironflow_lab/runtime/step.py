@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import functools
-import inspect
-import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, TypeVar, overload
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar, overload
 
-from ironflow_lab.clock import Clock
-from ironflow_lab.errors import DefinitionError, NonRetryableError
+from ironflow_lab.errors import DefinitionError
+from ironflow_lab.models.runs import Invoked
 from ironflow_lab.models.workers import Yield
-from ironflow_lab.runtime import waits
-from ironflow_lab.runtime.attempt import FAILURES, Attempt, refuse_nesting, timed_out
-from ironflow_lab.runtime.function import is_async
-from ironflow_lab.runtime.outcome import Yielded
-from ironflow_lab.runtime.pool import DaemonPool
-from ironflow_lab.runtime.segment import Segment
-from ironflow_lab.runtime.signals import Abandoned, Suspended, penalty
+from ironflow_lab.runtime import branches as forks
+from ironflow_lab.runtime import events, publishing, waits
+from ironflow_lab.runtime.branches import Fork, OnError
+from ironflow_lab.runtime.events import Event
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.journal import PUBLISH, Scope
+from ironflow_lab.runtime.looped import LoopedCore
+from ironflow_lab.runtime.publishing import Published
 from ironflow_lab.wire.duration import Duration
 
 T = TypeVar("T")
@@ -31,15 +27,11 @@ class Step:
     To be used in the handler's own event loop and never inside the body of a step.
     """
 
-    __slots__ = ("_clock", "_idle", "_pool", "_segment", "_thread", "_told")
+    __slots__ = ("_core", "_scope")
 
-    def __init__(self, segment: Segment, *, pool: DaemonPool, clock: Clock) -> None:
-        self._segment = segment
-        self._pool = pool
-        self._clock = clock
-        self._thread = threading.get_ident()
-        self._idle: list[asyncio.Future[None]] = []
-        self._told: dict[asyncio.Task[Any] | None, int] = {}
+    def __init__(self, core: LoopedCore, scope: Scope | None = None) -> None:
+        self._core = core
+        self._scope = core.segment.journal.root if scope is None else scope
 
     @overload
     def run(
@@ -82,142 +74,160 @@ class Step:
                 f"step {name!r:.60} got {type(fn).__name__} instead of a function; pass the function and"
                 " its arguments apart: step.run('charge', charge, order)"
             )
-        return self._run(step_id, name, fn, args, kwargs, waits.seconds(name, timeout))
+        return self._core.run(self._scope, step_id, name, fn, args, kwargs, waits.seconds(name, timeout))
 
     def sleep(self, name: str, duration: Duration, /) -> Coroutine[Any, Any, None]:
         """Suspend the run for `duration` (seconds, a timedelta, "5s"); it needs no worker meanwhile."""
         step_id = self._claim(name)
-        return self._wait(waits.sleep(step_id, name, duration, self._clock.now()))
+        return self._wait(waits.sleep(step_id, name, duration, self._core.tools.clock.now()))
 
     def sleep_until(self, name: str, instant: waits.When, /) -> Coroutine[Any, Any, None]:
         """Suspend the run until an instant (an aware datetime or RFC 3339 text); a past one is now."""
         step_id = self._claim(name)
         return self._wait(waits.sleep_until(step_id, name, instant))
 
-    async def settled(self) -> None:
-        """Return once no step body of this segment is in flight."""
-        while self._segment.journal.running and not self._segment.abandoned:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idle.append(waiter)
-            await waiter
-
-    def _claim(self, name: str) -> str:
-        if threading.get_ident() != self._thread:
-            raise NonRetryableError(
-                f"step {name!r:.60} was called from another thread than its handler's event loop; await"
-                " steps in the `async def` handler itself, or make the handler a plain `def`",
-                code="WRONG_THREAD",
-            )
-        refuse_nesting(self._segment, name)
-        return self._segment.journal.claim(name)
-
-    async def _run(
-        self,
-        step_id: str,
-        name: str,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        limit: float | None,
-    ) -> Any:
-        journal = self._segment.journal
-        done = journal.recall(step_id)
-        if done is not None:
-            return done.output
-        if journal.ending:
-            await self._end()
-        attempt = Attempt(self._segment, step_id, name, self._clock)
-        journal.running += 1
-        try:
-            value = await self._execute(name, fn, args, kwargs, limit)
-        except FAILURES as error:
-            attempt.fail(error)
-        else:
-            output = attempt.succeed(value)
-        finally:
-            journal.running -= 1
-            attempt.leave()
-            self._stir()
-        if self._segment.function.durability == "step":
-            await self._saved()
-        return output
-
-    async def _execute(
+    def wait_for_event(
         self,
         name: str,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        limit: float | None,
-    ) -> Any:
-        direct = is_async(fn)
-        body = fn(*args, **kwargs) if direct else self._in_thread(fn, args, kwargs)
-        if limit is None:
-            return await body
-        scope = asyncio.timeout(limit)
-        try:
-            async with scope:
-                return await body
-        except TimeoutError:
-            if scope.expired():
-                raise timed_out(name, limit, thread=not direct) from None
-            raise
+        event: str,
+        *,
+        match: str | None = None,
+        match_value: str | float | None = None,
+        timeout: Duration = "7d",
+        payload: Any = None,
+    ) -> Coroutine[Any, Any, Event]:
+        """Suspend the run until an event of this exact name is emitted, and return it.
 
-    async def _in_thread(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+        With `match`, a path such as "data.orderId", only an event counts that has the same value
+        there as the event that started the run, or as `match_value`. Events emitted before the run
+        waits do not count. After `timeout` the run fails. `payload` is kept with the step, for
+        whoever decides on it. Raises `DefinitionError` and `PayloadError`.
+        """
+        step_id = self._claim(name)
+        wanted = waits.event(
+            step_id, name, event, match=match, match_value=match_value, timeout=timeout, payload=payload
+        )
+        return self._event(name, wanted)
 
-        def done(value: Any, error: BaseException | None) -> None:
-            loop.call_soon_threadsafe(_resolve, ended, (value, error))
+    def invoke(
+        self, function: str | DurableFunction, data: Any = None, /, *, timeout: Duration = "30s"
+    ) -> Coroutine[Any, Any, Any]:
+        """Run another function with `data` as its event's data, and return its output.
 
-        context = contextvars.copy_context()
-        ticket = self._pool.submit(functools.partial(context.run, fn, *args, **kwargs), done)
-        try:
-            value, error = await ended
-        except asyncio.CancelledError:
-            self._pool.disown(ticket)
-            raise
-        if error is not None:
-            raise error
-        return await value if inspect.isawaitable(value) else value
+        The step is named by the function's id. Awaiting raises `InvokeError` when its run fails, is
+        cancelled or takes longer than `timeout`: it is not started again.
+        """
+        called = waits.function_id(function)
+        step_id = self._claim(called)
+        return self._child_output(called, waits.invoke(step_id, called, data, timeout))
 
-    async def _saved(self) -> None:
-        loop = asyncio.get_running_loop()
-        saved: asyncio.Future[None] = loop.create_future()
+    def invoke_async(self, function: str | DurableFunction, data: Any = None, /) -> Coroutine[Any, Any, Invoked]:
+        """Start another function with `data` as its event's data, and return its run's id at once."""
+        called = waits.function_id(function)
+        step_id = self._claim(called)
+        return self._child_run(called, waits.invoke_async(step_id, called, data))
 
-        def done() -> None:
-            loop.call_soon_threadsafe(_resolve, saved, None)
+    def publish(self, topic: str, data: Any = None, /, *, idempotency_key: str = "") -> Coroutine[Any, Any, Published]:
+        """Publish a message to a topic, once per run, and return its id and place.
 
-        self._segment.when_saved(done)
-        await saved
+        The key that keeps it from being published twice is made of the step's id unless one is
+        given. Raises `DefinitionError`, `PayloadError`, and `StepError` when the server refuses it.
+        """
+        name, key = publishing.check_topic(topic), publishing.check_key(idempotency_key)
+        step_id = self._claim(topic, PUBLISH)
+        message = publishing.message(step_id, topic, data, key, self._core.segment.assignment.run_id)
+        return self._publish(step_id, name, message)
+
+    def parallel(
+        self,
+        name: str,
+        branches: Iterable[Callable[[Branch], Any]],
+        /,
+        *,
+        concurrency: int = 0,
+        on_error: OnError = "fail_fast",
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Return what the branches return, by index; each is a task and is given its own steps.
+
+        A branch is an `async def`, or a plain function that returns what is to be awaited or the
+        value itself. At most `concurrency` run at once (0: all). With `on_error="fail_fast"` no
+        further branch begins after a failure and, when those under way have ended, the error of the
+        lowest index is raised; with "collect" errors are in the list. Branches that wait do so one
+        after another. The name must be used once only. Raises `DefinitionError` for bad arguments.
+        """
+        forks.check_options(name, concurrency, on_error)
+        given = forks.functions(name, branches)
+        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: given[index](branch))
+
+    def map(
+        self,
+        name: str,
+        items: Iterable[T],
+        fn: Callable[[T, Branch], Any],
+        /,
+        *,
+        concurrency: int = 0,
+        on_error: OnError = "fail_fast",
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Return `fn(item, branch)` of every item, by index; the rest is as in `parallel`.
+
+        `items` is read once, and must have the same order on every execution.
+        """
+        forks.check_options(name, concurrency, on_error)
+        call, given = forks.item_function(name, fn), forks.listed(name, items)
+        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: call(given[index], branch))
+
+    def compensate(self, step_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+        """Have `fn(*args, **kwargs)` undo a step, should the run fail for good. Not awaited.
+
+        Compensations run then, the newest first, each as a step of its own: after an error that
+        forbids another attempt, and after the last attempt where the function's `on_exhausted` is
+        "fail". A run that pauses, is cancelled or times out undoes nothing. One that fails does not
+        stop the others. They cannot call steps.
+        """
+        self._core.check(self._scope, step_name)
+        self._core.undos.register(self._scope, step_name, fn, args, kwargs)
+
+    def _claim(self, name: str, prefix: str = "") -> str:
+        self._core.check(self._scope, name)
+        return self._scope.claim(name, prefix)
+
+    def _fork(
+        self,
+        name: str,
+        count: int,
+        concurrency: int,
+        on_error: OnError,
+        call: Callable[[int, Branch], Any],
+    ) -> Coroutine[Any, Any, list[Any]]:
+        self._core.check(self._scope, name)
+        fork = Fork(self._scope.branch(name, count), concurrency, on_error)
+        return self._core.fork(
+            self._scope, fork, lambda index: call(index, Branch(self._core, fork.scopes[index], index))
+        )
 
     async def _wait(self, wanted: Yield) -> None:
-        journal = self._segment.journal
-        if journal.recall(wanted.step_id) is None:
-            # Branches that are ready start their steps first: no further one starts after the yield.
-            await asyncio.sleep(0)
-            journal.suspend(wanted)
-            await self._end()
+        await self._core.wait(self._scope, wanted)
 
-    async def _end(self) -> NoReturn:
-        """End the segment from inside a step call, once the other branches' bodies have settled."""
-        segment, task = self._segment, asyncio.current_task()
-        swallowed = self._told.get(task, 0)
-        if swallowed:
-            if segment.journal.yielded is not None:
-                segment.conclude(Yielded(wanted=segment.journal.yielded))
-            await asyncio.sleep(penalty(swallowed))
-        await self.settled()
-        self._told[task] = swallowed + 1
-        raise Abandoned if segment.journal.closed else Suspended
+    async def _event(self, name: str, wanted: Yield) -> Event:
+        return events.of_output(name, (await self._core.wait(self._scope, wanted)).output)
 
-    def _stir(self) -> None:
-        if self._idle and not self._segment.journal.running:
-            waiters, self._idle = self._idle, []
-            for waiter in waiters:
-                _resolve(waiter, None)
+    async def _child_output(self, function_id: str, wanted: Yield) -> Any:
+        return waits.child_output(await self._core.wait(self._scope, wanted), function_id)
+
+    async def _child_run(self, function_id: str, wanted: Yield) -> Invoked:
+        return waits.child_run(await self._core.wait(self._scope, wanted), function_id)
+
+    async def _publish(self, step_id: str, name: str, message: publishing.Message) -> Published:
+        recorded = await self._core.publish(self._scope, step_id, name, message)
+        return publishing.of_output(message.topic, recorded)
 
 
-def _resolve(future: asyncio.Future[T], value: T) -> None:
-    if not future.done():
-        future.set_result(value)
+class Branch(Step):
+    """The steps of one branch, to be used in it only; `index` is its number, from 0."""
+
+    __slots__ = ("index",)
+
+    def __init__(self, core: LoopedCore, scope: Scope, index: int) -> None:
+        super().__init__(core, scope)
+        self.index = index

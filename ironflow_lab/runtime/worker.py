@@ -7,7 +7,7 @@ import logging
 import platform
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,14 +15,16 @@ from ironflow_lab._version import __version__
 from ironflow_lab.clock import Clock
 from ironflow_lab.errors import ApiError, NotFoundError, StaleExecutionError
 from ironflow_lab.models.workers import HeartbeatRequest, LeaseLine, RegisterRequest, WorkerVersion
-from ironflow_lab.runtime.desk import Desk, Executor
+from ironflow_lab.runtime.desk import Desk
 from ironflow_lab.runtime.function import DurableFunction
-from ironflow_lab.runtime.job import Shared
+from ironflow_lab.runtime.job import Executor, Shared
 from ironflow_lab.runtime.pace import Pace, Reach, Rules
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.remote import LEASE, Jobs, Remote, fatal, passing, unreachable
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.status import FunctionStatus, WorkerSnapshot
+
+T = TypeVar("T")
 
 log = logging.getLogger("ironflow_lab.runtime")
 
@@ -61,7 +63,6 @@ class WorkerLoop:
         self._executor = make_executor(self._deliver)
         self._desk = Desk(
             registry=registry,
-            executor=self._executor,
             shared=Shared(
                 calls=remote.workers,
                 worker_id=worker_id,
@@ -69,7 +70,7 @@ class WorkerLoop:
                 reach=self._reach,
                 rules=rules,
                 clock=clock,
-                start=self._executor.start,
+                executor=self._executor,
                 on_error=self._note,
             ),
             on_fatal=self._doom_by,
@@ -354,11 +355,30 @@ class WorkerLoop:
             self._answered()
         elif line.type == "cancel":
             self._desk.cancel(line.run_id, line.job_id)
+        elif line.type == "pause":
+            self._desk.pause(line.run_id, line.job_id)
 
     async def _retreat(self, error: ApiError | None, failures: int) -> None:
         wait = max(self._rules.reconnect.after(failures), (error and error.retry_after) or 0.0)
         early = error is not None and unreachable(error)
         await self._reach.pause(wait, asyncio.Event(), early=early)
+
+    async def until_taken(self, send: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what `send` returns, sent again for as long as no server answers; for messages with a key.
+
+        A server that is away is nobody's failure: it shall cost the run no attempt.
+        """
+        failures = 0
+        while True:
+            try:
+                return await send()
+            except ApiError as error:
+                if not unreachable(error):
+                    raise
+                failures += 1
+                self._note(error)
+                wait = self._rules.report.after(failures)
+                await self._reach.pause(wait, asyncio.Event(), early=True)
 
     def _enter(self, state: str) -> None:
         if self.state != "draining":

@@ -20,10 +20,17 @@ import uvicorn
 from ironflow_lab._version import __version__
 from ironflow_lab.clock import SECOND, Clock, Ids, SystemClock, SystemIds
 from ironflow_lab.errors import ServerStartError
+from ironflow_lab.server.engine.outcome import Wake
+from ironflow_lab.server.engine.ports import Wakes
 from ironflow_lab.server.protocol.asgi import App
 from ironflow_lab.server.protocol.connect import Connect
+from ironflow_lab.server.protocol.eventlog import EventLog
+from ironflow_lab.server.protocol.events import Events
 from ironflow_lab.server.protocol.exchange import first
+from ironflow_lab.server.protocol.functions import Functions
 from ironflow_lab.server.protocol.history import History
+from ironflow_lab.server.protocol.invoking import Invocations
+from ironflow_lab.server.protocol.runs import Runs
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.server.store.desk import Desk
@@ -107,14 +114,28 @@ def listen(host: str, port: int) -> socket.socket:
 async def _application(config: ServeConfig, ending: asyncio.Event) -> AsyncIterator[App]:
     waiting = Waiting(ending)
     lease_ns = int(config.lease_seconds * SECOND)
-    desk = Desk(config.data_dir, clock=config.clock, ids=config.ids, lease_ns=lease_ns, wakes=waiting)
+    heard = _All()
+    desk = Desk(config.data_dir, clock=config.clock, ids=config.ids, lease_ns=lease_ns, wakes=heard)
     reads = Reader(config.data_dir)
+    # Those who remember first: whoever is woken afterwards may read at once.
+    heard.hearers = (reads, waiting)
     history = History(reads, waiting)
+    runs = Runs(desk, reads)
     try:
         yield App(
-            connect=Connect(desk, reads, waiting, history.procedures),
+            connect=Connect(
+                (
+                    Functions(desk, reads).procedures,
+                    Events(desk, reads, waiting).procedures,
+                    Invocations(desk, reads, waiting).procedures,
+                    runs.procedures,
+                    history.procedures,
+                )
+            ),
             workers=Workers(desk, waiting, lease_seconds=config.lease_seconds, closing=ending),
             history=history,
+            events=EventLog(desk, reads),
+            runs=runs,
             waiting=waiting,
             reads=reads,
             clock=config.clock,
@@ -124,6 +145,17 @@ async def _application(config: ServeConfig, ending: asyncio.Event) -> AsyncItera
     finally:
         await asyncio.to_thread(reads.close)
         await desk.close()
+
+
+class _All:
+    """All who hear of commits, in order (the law is engine.ports.Wakes)."""
+
+    hearers: tuple[Wakes, ...] = ()
+
+    def heard(self, wakes: list[Wake]) -> None:
+        """Take the wakes of one commit."""
+        for hearer in self.hearers:
+            hearer.heard(wakes)
 
 
 async def _run(app: App, listener: socket.socket, config: ServeConfig, ending: asyncio.Event) -> None:

@@ -12,6 +12,8 @@ from ironflow_lab.wire.message import Request, Response
 T = TypeVar("T")
 
 SERVICE = "/ironflow.v1."
+# Says in which run an event is emitted or a message published (conventions.md section 3).
+RUN_HEADER = "x-ironflow-run-id"
 JSON_HEADERS = (("content-type", "application/json"), ("connect-protocol-version", "1"))
 
 # Methods the protocol marks as free of side effects (rpc.md section 6): only these are sent again.
@@ -19,9 +21,12 @@ REPEATABLE = frozenset(
     {
         "AuditService/GetAuditTrail",
         "IronflowService/GetFunction",
+        "IronflowService/GetFunctionAtVersion",
+        "IronflowService/GetPausedState",
         "IronflowService/GetRun",
         "IronflowService/GetRunSteps",
         "IronflowService/Health",
+        "IronflowService/ListFunctionHistory",
         "IronflowService/ListFunctions",
         "IronflowService/ListRuns",
         "TimeTravelService/GetRunStateAt",
@@ -31,17 +36,19 @@ REPEATABLE = frozenset(
 )
 
 
-def request(procedure: str, message: msgspec.Struct, *, wait: float = 0.0, keyed: bool = False) -> Request:
+def request(
+    procedure: str, message: msgspec.Struct, *, wait: float = 0.0, keyed: bool = False, run_id: str = ""
+) -> Request:
     """Return the request for `Service/Method`.
 
     `wait` is the hold in seconds the call itself asks for; `keyed` says that an idempotency key makes
-    it safe to send again (rulings.md 34).
+    it safe to send again (rulings.md 34); `run_id` is the run that a handler emits or publishes in.
     """
     return Request(
         method="POST",
         path=SERVICE + procedure,
         body=codec.encode(message),
-        headers=JSON_HEADERS,
+        headers=(*JSON_HEADERS, (RUN_HEADER, run_id)) if run_id else JSON_HEADERS,
         repeatable=keyed or procedure in REPEATABLE,
         wait=wait,
     )

@@ -36,5 +36,13 @@ def fault(pattern: str) -> str | None:
     return None
 
 
+def name_fault(name: str) -> str | None:
+    """Return what is wrong with the plain name of an event, or None."""
+    wrong = fault(name)
+    if wrong is None and any(token in ("*", ">") for token in name.split(".")):
+        return f"{name!r} is a pattern; an event needs a plain name"
+    return wrong
+
+
 def _same(wanted: list[str], given: list[str]) -> bool:
     return all(one in ("*", other) for one, other in zip(wanted, given, strict=False))

@@ -8,7 +8,7 @@ import msgspec
 
 T = TypeVar("T")
 
-_NESTED = ("events", "runs", "steps", "results")
+_NESTED = ("events", "result", "results", "runs", "steps")
 
 
 def split(name: str, value: Any) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def settle(record: T) -> T:
             nested = getattr(record, name)
             if isinstance(nested, tuple):
                 changed[name] = tuple(settle(item) for item in nested)
+            elif isinstance(nested, msgspec.Struct):
+                changed[name] = settle(nested)
     return msgspec.structs.replace(record, **changed) if changed else record
 
 

@@ -63,6 +63,7 @@ _BY_FATAL_STATUS: dict[int, type[ApiError]] = {
 }
 _FOREVER = 1e9
 _LONGEST_TEXT = 8 * 1024
+_LONGEST_REASON = 100
 _RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -88,7 +89,13 @@ def from_response(response: Response, *, bare_404: str = "not_found") -> ApiErro
     kind = BY_CODE.get(code) or _BY_FATAL_STATUS.get(response.status, ApiError)
     details = tuple(body.details) if isinstance(body.details, list) else ()
     return kind(
-        text[:_LONGEST_TEXT], code=code, status=response.status, retryable=retryable, retry_after=wait, details=details
+        text[:_LONGEST_TEXT],
+        code=code,
+        status=response.status,
+        retryable=retryable,
+        retry_after=wait,
+        details=details,
+        reason=response.headers.get("ironflow-error-reason", "")[:_LONGEST_REASON],
     )
 
 

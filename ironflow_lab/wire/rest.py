@@ -20,6 +20,7 @@ from ironflow_lab.models.workers import (
     LeaseLine,
     Poll,
     RegisterRequest,
+    WorkerStatus,
 )
 from ironflow_lab.wire import codec, connect, problem
 from ironflow_lab.wire.message import Request, Response
@@ -30,8 +31,11 @@ WORKERS = "/api/v1/workers/"
 LAB_WAIT = "/lab/v1/runs/wait"
 LAB_LEASE = "/lab/v1/workers/{}/lease"
 LAB_AUDIT = "/lab/v1/runs/{}/audit"
+LAB_WHY = "/lab/v1/runs/{}/why"
 AUDIT = "/api/v1/audit"
 AUDIT_SETTINGS = AUDIT + "/settings"
+EVENTS = "/api/v1/events"
+EVENT_NAMES = EVENTS + "/names"
 _JSON = (("content-type", "application/json"),)
 LONGEST_POLL = 25
 
@@ -131,6 +135,44 @@ def audit_search(
     return Request(method="GET", path=AUDIT, query=query, repeatable=True)
 
 
+def event(event_id: str) -> Request:
+    """Return the read of one event."""
+    return get(f"{EVENTS}/{quote(event_id, safe='')}")
+
+
+def events_list(
+    *,
+    name: str = "",
+    names: tuple[str, ...] = (),
+    sources: tuple[str, ...] = (),
+    since: Instant = NOT_SET,
+    until: Instant = NOT_SET,
+    search: str = "",
+    limit: int = 0,
+    cursor: str = "",
+    before: str = "",
+) -> Request:
+    """Return the read of a page of events, newest first (rest.md, Events)."""
+    asked = {
+        "name": name,
+        "names": ",".join(names),
+        "source": ",".join(sources),
+        "since": format_instant(since) if since else "",
+        "until": format_instant(until) if until else "",
+        "search": search,
+        "limit": str(limit) if limit else "",
+        "cursor": cursor,
+        "before": before,
+    }
+    query = tuple((key, value) for key, value in asked.items() if value)
+    return Request(method="GET", path=EVENTS, query=query, repeatable=True)
+
+
+def event_names(*, sources: tuple[str, ...] = (), since: Instant = NOT_SET, until: Instant = NOT_SET) -> Request:
+    """Return the read of which names the newest events bear."""
+    return msgspec.structs.replace(events_list(sources=sources, since=since, until=until), path=EVENT_NAMES)
+
+
 def audit_follow(run_id: str, *, cursor: str = "", limit: int = 0, wait: int = 0) -> Request:
     """Return the read of a run's audit events after `cursor`, held up to `wait` seconds while there is none.
 
@@ -147,6 +189,14 @@ def audit_follow(run_id: str, *, cursor: str = "", limit: int = 0, wait: int = 0
     )
 
 
+def why(run_id: str) -> Request:
+    """Return the question why a run is not executing.
+
+    Embedded server only (`runs/why` in its capabilities).
+    """
+    return Request(method="GET", path=LAB_WHY.format(quote(run_id, safe="")), repeatable=True)
+
+
 def read(response: Response, kind: type[T]) -> T:
     """Return the answer as `kind`; raises `ApiError` for a refusal."""
     if not 200 <= response.status < 300:
@@ -158,6 +208,18 @@ def accepted(response: Response) -> None:
     """Raise `ApiError` for a refusal; what a server says besides "yes" does not matter."""
     if not 200 <= response.status < 300:
         raise problem.from_response(response)
+
+
+def read_status(response: Response) -> WorkerStatus:
+    """Return what the server says of a job; raises `ApiError` for a refusal.
+
+    A server need not say anything: an answer that is no such object says nothing.
+    """
+    accepted(response)
+    try:
+        return codec.decode(response.body, WorkerStatus)
+    except msgspec.DecodeError:
+        return WorkerStatus()
 
 
 def read_poll(response: Response) -> Poll:

@@ -205,6 +205,43 @@ test('event by event a span goes from the report of its start to the report of i
   assert.deepEqual([index.appears(1), index.appears(2), index.appears(9)], [2, 4, Infinity]);
 });
 
+test('a discarded step is a ghost again, and who did what is told', () => {
+  const history = new History(
+    chunk({
+      events: [
+        [0, 1, 1, 0],
+        [1, 1, 2, 1],
+        [2, 0, 6, 1],
+        [3, 1, 4, 0],
+        [4, 1, 1, 0],
+        [5, 2, 5, 1],
+      ],
+      spans: [],
+      lanes: lanes('charge', 'compensate:charge'),
+      ops: [
+        [[['steps', 0], { name: 'charge', status: 'running' }]],
+        [[['steps', 0, 'status'], 'completed']],
+        [[['run', 'status'], 'pending']],
+        [[['steps', 0, 'status'], 'pending']],
+        [[['steps', 0, 'status'], 'running']],
+        [[['steps', 1], { name: 'compensate:charge', status: 'completed' }]],
+      ],
+    }),
+  );
+  const ghosts = (lane: number): boolean[] =>
+    Array.from({ length: 7 }, (_, position) =>
+      history.ghost({ position, document: history.timeline.at(position) }, lane),
+    );
+  assert.deepEqual(ghosts(0), [true, true, true, false, false, false, false]);
+  assert.deepEqual(ghosts(1), [true, false, false, false, true, false, false]);
+  assert.deepEqual(ghosts(2), [true, true, true, true, true, true, false]);
+  assert.deepEqual(
+    [1, 3, 4, 6].map(position => history.actor(position)),
+    ['worker', 'operator', 'operator', 'worker'],
+  );
+  assert.equal(history.summary(6), 'Compensation of charge completed');
+});
+
 test('a history grows by chunks, refuses a gap, and says who and what', () => {
   const history = new History(
     chunk({

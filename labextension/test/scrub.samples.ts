@@ -45,6 +45,9 @@ export const TYPES = [
   { type: 'step.started', text: 'Step {} started' },
   { type: 'step.completed', text: 'Step {} completed' },
   { type: 'step.injected', text: 'Step {} injected' },
+  { type: 'step.discarded', text: 'Step {} discarded' },
+  { type: 'saga.compensation.completed', text: 'Compensation of charge completed' },
+  { type: 'run.resumed', text: 'Run resumed from charge' },
 ];
 
 export function lanes(...names: string[]): Lane[] {

@@ -36,7 +36,10 @@ FIGURES = {
     "decode": ("rows_per_s", "decode_alone_rows_per_s", "extra_mb"),
     "runtime": ("cpu_us_run", "runs_s"),
     "scrub": ("step_p50_ms", "step_p95_ms", "fps", "interactive_ms", "saved_mb"),
+    "stored": ("ratio", "few_us", "many_us"),
 }
+# Measured only when named: 100,000 runs have to be stored for it, and 50,000 executed.
+NAMED_ONLY = ("stored",)
 # Of counts and of our own parts a ratio says nothing.
 RATIOS = ("p50_ms", "p99_ms", "runs_per_s", "ms_per_step", "recover_s", "first_step_s", "cpu_ms")
 
@@ -61,6 +64,8 @@ def contest(workload: str) -> list[Contestant]:
     if workload == "begin":
         ours = [Contestant(name, "bench_import", (name,)) for name in ("shell", "client", "base", "start")]
         return [*ours, Contestant("sdk", "bench_import", ("sdk",), "IRONFLOW")]
+    if workload == "stored":
+        return [Contestant(workload, "bench_stored", ("--samples", "200"))]
     if workload in ("decode", "runtime"):
         return [Contestant(workload, f"bench_{workload}", ("--rounds", "1"))]
     if workload == "scrub":
@@ -128,8 +133,8 @@ def measured(one: Contestant, *, timeout: float) -> list[dict[str, Any]]:
 
 
 def _label(one: Contestant, line: dict[str, Any]) -> str:
-    if one.label == "runtime":
-        return str(line.get("workload", "runtime"))
+    if one.label in ("runtime", "stored"):
+        return str(line.get("workload", one.label))
     return f"{one.label} with payloads" if line.get("payloads") else one.label
 
 
@@ -178,7 +183,8 @@ def main() -> int:
     """Measure, print tables; the status is 1 when a script of ours failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(FIGURES), help="workloads, with commas between")
+    usual = ",".join(name for name in FIGURES if name not in NAMED_ONLY)
+    parser.add_argument("--only", default=usual, help=f"workloads, with commas between, also {', '.join(NAMED_ONLY)}")
     parser.add_argument("--peers", default="", help="contestants, with commas between; all by default")
     parser.add_argument("--out", type=Path, help="a file that gets one line of JSON a measurement")
     parser.add_argument("--timeout", type=float, default=400.0)

@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from ironflow_lab.models.instant import Instant
+from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.models.server import Capabilities
-from ironflow_lab.models.workers import Assignment, JobEvent, JobUpdate, LeaseLine
+from ironflow_lab.models.workers import Assignment, JobEvent, JobUpdate, LeaseLine, WorkerStatus
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.service import Worker
 from ironflow_lab.runtime.threads import LoopThread
 from ironflow_lab.wire import codec
+
+OK = WorkerStatus(status="ok")
 
 
 class Reply:
@@ -43,7 +46,7 @@ class Memory:
     server_url = "http://127.0.0.1:9123"
 
     def __init__(self) -> None:
-        self.workers = self.functions = self.server = self
+        self.workers = self.functions = self.topics = self.server = self
         self.counts: Counter[str] = Counter()
         self.todo: list[Assignment] = []
         self.left = 0
@@ -78,11 +81,15 @@ class Memory:
         jobs, self.todo = self.todo[:available], self.todo[available:]
         return Reply(tuple(jobs))
 
-    async def ack(self, *_: Any) -> None:
+    async def ack(self, *_: Any) -> WorkerStatus:
         self.counts["ack"] += 1
         await asyncio.sleep(0)
+        return OK
 
-    async def update(self, worker_id: str, job_id: str, message: JobUpdate) -> None:
+    async def publish(self, topic: str, data: Any, *, idempotency_key: str = "", run_id: str = "") -> PublishResponse:
+        return PublishResponse(event_id="evt")
+
+    async def update(self, worker_id: str, job_id: str, message: JobUpdate) -> WorkerStatus:
         codec.encode(message)
         self.counts[message.status] += 1
         self.counts["steps"] += len(message.steps)
@@ -92,6 +99,7 @@ class Memory:
             self.left -= 1
             if not self.left:
                 self.ended.set()
+        return OK
 
 
 def _assignment(function_id: str, number: int) -> Assignment:

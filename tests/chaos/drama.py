@@ -87,27 +87,28 @@ class Drama:
         self._reach(lambda: not self._moving(), "every run to end")
         self.see(self._runs())
 
-    def see(self, runs: Sequence[str]) -> None:
-        """Read these runs and their steps, and note where the witness file stood when each answer came."""
-        for run in runs:
-            row = self.server.plain.run(run)
-            steps = self.server.plain.steps(run)
+    def see(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Read the steps of these runs, and note where the witness file stood when each answer had come."""
+        for row in rows:
+            steps = self.server.plain.steps(row["id"])
             at = self.witness.size()
             if row["status"] in ENDED:
-                self._seen_ended.add(run)
+                self._seen_ended.add(row["id"])
             self.sightings.append(
                 Sighting(
                     at=at,
-                    run=run,
-                    bill=row["input"]["bill"],
+                    run=row["id"],
+                    number=row["input"]["bill"],
                     status=row["status"][_RUN:].lower(),
                     attempt=row["attempt"],
                     steps={
                         step["stepId"]: StepSeen(
                             status=step["status"][_STEP:].lower(),
                             attempt=step["attempt"],
-                            name=step["stepId"].split(":")[-2],
-                            kept=(step.get("sequence", 0), step.get("startedAt"), repr(payload(step, "output"))),
+                            name=step["stepId"].partition(":")[2],
+                            bodily=step["stepType"] != "STEP_TYPE_SLEEP",
+                            output=payload(step, "output"),
+                            kept=(step.get("sequence", 0), step.get("startedAt")),
                         )
                         for step in steps
                     },
@@ -122,7 +123,7 @@ class Drama:
     # ---- killing and starting again
 
     def _strike(self, kill: Kill) -> None:
-        self.see(self._recent())
+        self.see([self.server.plain.run(run) for run in self._recent()])
         # Bodies that would begin while rows are read wait: else the session is over before the next kill.
         halt = self.folder / cells.HALT
         halt.touch()
@@ -139,14 +140,15 @@ class Drama:
             self.server.start()
             self.witness.mark("up", "server")
         # Rows as they are before a new worker is there: what is recorded now must not run again.
-        runs = self._runs()
-        self.see([run for run in runs if run not in self._seen_ended])
-        self.accepted_at_first_kill = self.accepted_at_first_kill or len(runs)
+        rows = self._runs()
+        # Of one that has not begun there is nothing to see.
+        self.see([row for row in rows if row["id"] not in self._seen_ended and "startedAt" in row])
+        self.accepted_at_first_kill = self.accepted_at_first_kill or len(rows)
         if "kernel" in parts:
             self._open_kernel()
             self.witness.mark("up", "kernel")
         halt.unlink()
-        self.notes.append(f"killed {kill.victim} after {began} bodies, with {len(runs)} runs accepted")
+        self.notes.append(f"killed {kill.victim} after {began} bodies, with {len(rows)} runs accepted")
 
     def _open_kernel(self) -> None:
         self.kernel = Kernel(self.folder, **environment_of(self.server.plain.url, self.witness.path))
@@ -187,9 +189,9 @@ class Drama:
     def _begun(self, wanted: int) -> bool:
         return self.witness.begun() >= wanted
 
-    def _runs(self) -> list[str]:
+    def _runs(self) -> list[dict[str, Any]]:
         pages = self.server.plain.pages("ListRuns", "runs", limit=500)
-        return [row["id"] for page in pages for row in page]
+        return [row for page in pages for row in page]
 
     def _recent(self) -> list[str]:
         begun = [line.run for line in self.lines if line.phase == "begin"]
@@ -201,4 +203,4 @@ class Drama:
 
     def faults(self) -> list[str]:
         """Return what breaks the law."""
-        return law.faults(self.lines, self.sightings)
+        return law.faults(self.lines, self.sightings, plan.ALL)

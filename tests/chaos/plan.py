@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.chaos.made import Made
+
 FUNCTION = "settle-bill"
 EVENT = "order.placed"
 BILLS = 244
@@ -24,25 +26,19 @@ def failures(bill: int) -> int:
     return int(hits(bill, FAILS_ONCE))
 
 
-def outcome(bill: int) -> tuple[str, int]:
-    """Return the status a bill's run must end with, and the attempt it must end in.
-
-    A kill is nobody's failure: it costs no attempt.
-    """
+def made(bill: int) -> Made:
+    """Return what a bill's run must end with. A kill is nobody's failure: it costs no attempt."""
     if hits(bill, HOPELESS):
-        return "failed", 1
-    return "completed", failures(bill) + 1
+        return Made(status="failed", steps={"validate:0": "completed", "charge:0": "failed"})
+    done = ("validate:0", "charge:0", "rest:0", "receipt:0")
+    return Made(attempt=failures(bill) + 1, steps=dict.fromkeys(done, "completed"))
 
 
-def steps(bill: int) -> dict[str, str]:
-    """Return the steps a bill's run must end with, by name, and the status of each."""
-    if hits(bill, HOPELESS):
-        return {"validate": "completed", "charge": "failed"}
-    return dict.fromkeys(("validate", "charge", "rest", "receipt"), "completed")
+ALL = {bill: made(bill) for bill in range(BILLS)}
 
 
 def bodies() -> int:
     """Return how often bodies run when nothing is killed."""
     return sum(
-        len(set(steps(bill)) - {"rest"}) + failures(bill) * (outcome(bill)[0] == "completed") for bill in range(BILLS)
+        len(set(one.steps) - {"rest:0"}) + failures(bill) * (one.status == "completed") for bill, one in ALL.items()
     )

@@ -66,7 +66,7 @@ def test_a_double_planted_into_the_session_is_found(ten_kills: Drama) -> None:
     lines = ten_kills.lines
     done = next(line for line in reversed(lines) if line.step.endswith(":receipt:0") and line.good)
     double = replace(done, at=ten_kills.witness.size(), phase="begin", good=False)
-    found = law.faults([*lines, double], ten_kills.sightings)
+    found = law.faults([*lines, double], ten_kills.sightings, plan.ALL)
     assert [fault[:5] for fault in found] == ["law 3", "law 4"], found
 
 

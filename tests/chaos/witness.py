@@ -1,7 +1,8 @@
 """The file no engine can see: what step bodies and the test itself append to it, in one order.
 
 A body appends a line when it begins and one when it ends; the test appends when it is about to kill,
-when what it killed is up again, and notes how long the file was when it read a row. All appends are
+when what it killed is up again, when it is about to act on a run as an operator, and notes how long the
+file was when it read a row. All appends are
 single writes to a file opened for appending, so the order of the lines is the order of events.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Phase = Literal["begin", "end", "down", "up"]
+Phase = Literal["begin", "end", "down", "up", "act"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class Line:
     """One line: `at` is its place in the file, in bytes.
 
     Of a body: the run, the step's id, the attempt, the process, and at its end whether it succeeded.
-    Of the test: `down` and `up` with what was killed, `server` or `kernel`, in `part`.
+    Of the test: `down` and `up` with what was killed, `server`, `kernel` or `worker`, in `part`; `act` with
+    what it is about to do to the run, or to one of its steps.
     """
 
     at: int
@@ -57,9 +59,13 @@ class Witness:
         """Return how many bodies have begun."""
         return self.path.read_bytes().count(b'"begin"') if self.path.exists() else 0
 
-    def mark(self, phase: Phase, part: str) -> None:
+    def tells_of(self, step: str) -> bool:
+        """Return whether a body of this step has begun."""
+        return self.path.exists() and f'"step": "{step}"'.encode() in self.path.read_bytes()
+
+    def mark(self, phase: Phase, part: str, run: str = "", step: str = "") -> None:
         """Append a line of the test."""
-        self.append({"phase": phase, "part": part})
+        self.append({"phase": phase, "part": part, "run": run, "step": step})
 
     def append(self, line: dict[str, Any]) -> None:
         """Append any line, in one write."""

@@ -16,6 +16,7 @@ from tests.conformance.plain import Plain
 from tests.conformance.plain_worker import PlainWorker
 from tests.conformance.processes import Official, Process, Server
 from tests.conformance.rpc import OfficialRpc
+from tests.conformance.script import Script
 
 HERE = Path(__file__).parent
 RPC = [(client, codec) for client in ("sync", "async") for codec in ("binary", "json")]
@@ -124,6 +125,15 @@ def start_officials(prefix: str, folder: Path, processes: list[Process]) -> Iter
             return stack.enter_context(worker)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def script(plain: Plain, tmp_path_factory: pytest.TempPathFactory, processes: list[Process]) -> Iterator[Script]:
+    """One official worker for all scenarios whose runs carry their program."""
+    prefix = f"scr{uuid.uuid4().hex[:6]}"
+    for start in start_officials(prefix, tmp_path_factory.mktemp("script"), processes):
+        worker = start(plain, program="script.py", slots=30, checkpoint=0.02)
+        yield Script(plain, worker.serves(plain, "mirror"))
 
 
 @pytest.fixture

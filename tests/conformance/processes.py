@@ -139,7 +139,7 @@ class Server(Process):
 
 
 class Official(Process):
-    """The official SDK's polling worker, running `official/worker.py` in its own environment."""
+    """The official SDK's polling worker, running a program of `official/` in its own environment."""
 
     def __init__(
         self,
@@ -152,8 +152,10 @@ class Official(Process):
         slots: int = 10,
         heartbeat: float = 30.0,
         checkpoint: float = 1.0,
+        program: str = "worker.py",
     ) -> None:
         super().__init__(worker_id, folder)
+        self.program = OFFICIAL / program
         self.worker_id, self.prefix = worker_id, prefix
         self.ledger = Ledger(folder / f"{prefix}.ledger")
         self.gates = folder
@@ -166,7 +168,7 @@ class Official(Process):
 
     def start(self) -> Self:
         """Start it, or start it again under the same worker id."""
-        self.spawn([official_python(), OFFICIAL / "worker.py", *self.arguments], clean_environment())
+        self.spawn([official_python(), self.program, *self.arguments], clean_environment(PYTHONPATH=str(ROOT)))
         return self
 
     def open(self, gate: str, *, only_here: bool = False) -> None:

@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conformance.plain import Plain
-from tests.conformance.plain_worker import PlainWorker
 from tests.conformance.test_official_messages import official_script
 
 HERE = Path(__file__).parent
 TABLE: dict[str, list[dict[str, Any]]] = tomllib.loads((HERE / "differences.toml").read_text())
-KINDS = {"procedures", "options", "yields", "routes", "behaviours"}
+KINDS = {"procedures", "options", "routes", "behaviours"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,19 +70,6 @@ def test_options_are_refused_by_name(plain: Plain, name: str, entry: dict[str, A
 @pytest.mark.parametrize("fields", [{"recording": False}, {"secrets": []}, {"cancelOn": []}, {"actorKey": ""}])
 def test_an_option_that_asks_for_nothing_is_accepted(plain: Plain, name: str, fields: Any) -> None:
     assert plain.post("RegisterFunction", {"id": name, **fields}).status == 200
-
-
-@pytest.mark.parametrize("entry", TABLE["yields"], ids=lambda entry: entry["fields"]["type"])
-def test_yields_fail_the_run_and_say_so(plain: Plain, worker: PlainWorker, name: str, entry: dict[str, Any]) -> None:
-    run_id = plain.start(f"{name}.go", {})
-    job = worker.take(run_id)
-    wanted = {"step_id": f"{run_id}:wait:0", **entry["fields"]}
-    worker.done(job, "yielded", job.step("before", 1), **{"yield": wanted})
-    run = plain.run(run_id)
-    assert run["status"] == "RUN_STATUS_FAILED"
-    assert run["error"]["code"] == "UNSUPPORTED"
-    assert entry["fields"]["type"] in run["error"]["message"]
-    assert [row["stepId"] for row in plain.steps(run_id)] == [f"{run_id}:before:0"]
 
 
 @pytest.mark.parametrize("route", [path for entry in TABLE["routes"] for path in entry["paths"]])

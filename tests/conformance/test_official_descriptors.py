@@ -10,7 +10,7 @@ from google.protobuf.message_factory import GetMessageClass
 from ironflow_lab.server.protocol.mapping import plan
 from ironflow_lab.wire import codec
 from tests.conformance.official.descriptors import described
-from tests.conformance.test_official_messages import drop_unset, official_script
+from tests.conformance.test_official_messages import drop_unset, official, official_script
 from tests.contract.golden.connect import CONNECT
 from tests.contract.test_descriptors import COMPILED, MESSAGES, RENAMED
 
@@ -30,8 +30,9 @@ def test_each_side_reads_the_bytes_of_the_other() -> None:
     for record in CONNECT.values():
         name = RENAMED.get(type(record), type(record).__name__)
         message = GetMessageClass(MESSAGES[name])()
-        plan(MESSAGES[name]).fill(message, json.loads(codec.encode(record)))
-        asked.append((name, codec.encode(record).decode(), message.SerializeToString().hex()))
+        told = official(json.loads(codec.encode(record)))
+        plan(MESSAGES[name]).fill(message, told)
+        asked.append((name, json.dumps(told), message.SerializeToString().hex()))
     answers = json.loads(official_script("binary.py", json.dumps(asked)))
     for (name, text, _), (written, read) in zip(asked, answers, strict=True):
         assert drop_unset(read) == drop_unset(json.loads(text)), name

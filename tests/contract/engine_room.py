@@ -53,6 +53,8 @@ class Room:
         self._gate.set()
         # Called on the writer's thread before an answer can be seen.
         self.on_delivery: Callable[[], object] = str
+        # Called there before each statement.
+        self.on_statement: Callable[[str], object] = str
         self._open()
 
     def __enter__(self) -> Room:
@@ -63,8 +65,13 @@ class Room:
 
     def _open(self) -> None:
         self.writer = Writer(self.folder, clock=self.clock, ids=self.ids, lease_ns=LEASE, deliver=self._deliver)
-        self.writer._db.set_trace_callback(self.statements.append)
+        # Set before the writer's thread begins: later it would wait for a lock that waits for it.
+        self.writer._db.set_trace_callback(self._traced)
         self.writer.start()
+
+    def _traced(self, statement: str) -> None:
+        self.statements.append(statement)
+        self.on_statement(statement)
 
     def _deliver(self, answers: list[tuple[Any, Any]], wakes: list[Wake]) -> None:
         self.on_delivery()
@@ -129,8 +136,9 @@ class Room:
 
     # ---- the usual commands
 
-    def function(self, function_id: str = "f", *events: str, **fields: Any) -> None:
-        given = {"id": function_id, "triggers": [{"event": event} for event in events or ("go",)], **fields}
+    def function(self, function_id: str = "f", *events: str, triggered: bool = True, **fields: Any) -> None:
+        triggers = [{"event": event} for event in events or (("go",) if triggered else ())]
+        given = {"id": function_id, "triggers": triggers, **fields}
         self.ask(RegisterFunction(env=ENV, request=codec.decode(msgspec.json.encode(given), RegisterFunctionRequest)))
 
     def worker(self, worker_id: str = "w", *functions: str, instance: str = "") -> None:

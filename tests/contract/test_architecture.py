@@ -51,6 +51,8 @@ FENCED = [
     ("client", "uvloop", "fence-asgi"),
     ("wire", "google", "fence-protobuf"),
     ("client", "google", "fence-protobuf"),
+    ("server.store", "cel", "fence-cel"),
+    ("wire", "cel", "fence-cel"),
     ("server.store", "google", "fence-protobuf"),
     ("lab", "IPython", "fence-ipython"),
     ("runtime", "ipykernel", "fence-ipython"),

@@ -213,7 +213,7 @@ class TestRefusals:
             ("IronflowService/GetRun", b"\x0a\x01x", 404, "not_found"),
             ("IronflowService/Emit", b"\x0a\x04a..b", 400, "invalid_argument"),
             ("IronflowService/ListRuns", b"\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 400, "invalid_argument"),
-            ("IronflowService/ResumeRun", b"", 501, "unimplemented"),
+            ("IronflowService/Info", b"", 501, "unimplemented"),
             ("KVService/Get", b"", 501, "unimplemented"),
         ):
             assert send(plain, procedure, body).fault == (status, code), procedure

@@ -16,7 +16,7 @@ from ironflow_lab.errors import (
     StaleExecutionError,
     UnimplementedError,
 )
-from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest, Trigger
+from ironflow_lab.models.functions import RegisterFunctionRequest, Trigger
 from ironflow_lab.models.workers import (
     Assignment,
     Fence,
@@ -132,6 +132,42 @@ async def test_a_wait_that_runs_out_says_so(server: LocalServer) -> None:
         assert [result.wait_timed_out for result in answer.results] == [True]
 
 
+def test_a_function_from_its_first_version_to_its_deletion(server: LocalServer) -> None:
+    with Client(server.url) as client:
+        functions = client.functions
+        first = functions.register(RegisterFunctionRequest(id="life", description="one", change_reason="begun"))
+        functions.register(RegisterFunctionRequest(id="life", description="two", pause_behavior="release"))
+        assert functions.set_status("life", "paused").status == "paused"
+        back = functions.rollback("life", 1, reason="it was better")
+        assert (back.description, back.status, back.version) == ("one", "active", first.function.version + 2)
+        functions.delete("life")
+        with pytest.raises(NotFoundError, match="'life'"):
+            functions.get("life")
+        told = [(entry.entity_version, entry.change_type) for entry in functions.history_iterate("life", page_size=2)]
+        assert told == [(5, "delete"), (4, "rollback"), (3, "status_change"), (2, "update"), (1, "create")]
+        page = functions.history("life", limit=1, from_version=3)
+        assert ([entry.change_type for entry in page.entries], page.has_more) == (["update"], True)
+        (update,) = page.entries
+        assert functions.at_version("life", 2) == update
+        assert update.function_snapshot is not None
+        assert update.function_snapshot.pause_behavior == "release"
+        assert functions.at_version("life", 1).change_reason == "begun"
+        with pytest.raises(NotFoundError, match="no version 6"):
+            functions.at_version("life", 6)
+        with pytest.raises(NotFoundError, match="ever registered"):
+            functions.history("life-none")
+
+
+async def test_the_awaited_client_reads_a_history_too(server: LocalServer) -> None:
+    async with AsyncClient(server.url) as client:
+        await client.functions.register(RegisterFunctionRequest(id="aio-life"))
+        await client.functions.set_status("aio-life", "archived")
+        kinds = [entry.change_type async for entry in client.functions.history_iterate("aio-life", page_size=1)]
+        assert kinds == ["status_change", "create"]
+        assert (await client.functions.rollback("aio-life", 1)).status == "active"
+        await client.functions.delete("aio-life")
+
+
 def test_what_the_server_refuses(server: LocalServer) -> None:
     with Client(server.url) as client:
         for call in (client.runs.get, client.runs.steps, client.runs.cancel):
@@ -143,9 +179,7 @@ def test_what_the_server_refuses(server: LocalServer) -> None:
             client.workers.poll("w-unknown", available=1, wait=0)
         with pytest.raises(UnimplementedError):
             client.functions.register(
-                RegisterFunctionRequest(
-                    id="lane", triggers=(Trigger(event="x"),), concurrency=ConcurrencyConfig(limit=1)
-                )
+                RegisterFunctionRequest(id="slow", triggers=(Trigger(event="x"),), throttle={"limit": 1})
             )
         with pytest.raises(InvalidArgumentError, match="8 MiB"):
             client.events.emit("order.big", "x" * 9_000_000)

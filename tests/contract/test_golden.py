@@ -15,16 +15,18 @@ import msgspec
 import pytest
 
 from ironflow_lab import errors
-from ironflow_lab.models import audit, events, functions, runs, server, timetravel, workers
+from ironflow_lab.models import audit, events, functions, pubsub, runs, server, timetravel, workers
 from ironflow_lab.models.instant import parse_instant
 from ironflow_lab.wire import codec, connect, discovery, payload, problem, rest
 from ironflow_lab.wire.message import Request, Response
 from tests.contract.golden.connect import CONNECT
+from tests.contract.golden.events import EVENT_READS, EVENTS
 from tests.contract.golden.history import HISTORY
+from tests.contract.golden.intervention import INTERVENTION, OUTPUTS
 from tests.contract.golden.rest import REST
 
 GOLDEN = Path(__file__).with_name("golden")
-RECORDS = {**CONNECT, **HISTORY, **REST}
+RECORDS = {**CONNECT, **EVENTS, **EVENT_READS, **INTERVENTION, **OUTPUTS, **HISTORY, **REST}
 RECEIVED = sorted(path.stem for path in (GOLDEN / "received").glob("*.json"))
 ERRORS = sorted(path.stem for path in GOLDEN.glob("error_*.json"))
 
@@ -35,7 +37,7 @@ VIEWS: dict[type[msgspec.Struct], str] = {
 }
 # Never on the wire as such: put together from an answer's headers and body.
 COMPOSED = {workers.Poll, rest._RawBatch}
-MODULES = (audit, events, functions, runs, server, timetravel, workers, rest, discovery)
+MODULES = (audit, events, functions, pubsub, runs, server, timetravel, workers, rest, discovery)
 
 
 def golden(name: str) -> bytes:
@@ -134,9 +136,16 @@ def test_every_file_has_a_record() -> None:
 
 
 READ_ONLY = {runs.RunRow, runs.RunRowPage, runs.StepRow, runs.StepRowPage}
-# The REST records of the audit trail write their zeros, as rest.md shows them.
-PLAIN_REST = {audit.RunAuditResponse, audit.AuditSettingsResponse}
-CONNECT_MODULES = {module.__name__ for module in (audit, events, functions, runs, timetravel)}
+# REST records write their zeros, as rest.md shows them.
+PLAIN_REST = {
+    audit.RunAuditResponse,
+    audit.AuditSettingsResponse,
+    events.Event,
+    events.EventName,
+    events.EventNames,
+    events.EventPage,
+}
+CONNECT_MODULES = {module.__name__ for module in (audit, events, functions, pubsub, runs, timetravel)}
 MESSAGES = sorted(
     (kind for kind in structs() - READ_ONLY - PLAIN_REST if kind.__module__ in CONNECT_MODULES),
     key=lambda kind: kind.__name__,
@@ -226,14 +235,51 @@ CALLS: list[tuple[Request, str, str, str | None]] = [
     call("Emit", "trigger_request"),
     call("Trigger", "trigger_request_list"),
     call("TriggerSync", "trigger_sync_request"),
+    call("TriggerBatch", "trigger_batch_request"),
+    call("InvokeFunction", "invoke_function_request"),
+    call("InvokeFunctionSync", "invoke_function_sync_request"),
+    call("RedactEvent", "redact_event_request"),
+    call("PubSubService/Emit", "emit_request"),
+    call("PubSubService/Publish", "publish_request"),
     call("GetRun", "get_run_request"),
     call("ListRuns", "list_runs_request"),
     call("GetRunSteps", "get_run_steps_request"),
     call("CancelRun", "cancel_run_request"),
+    call("PauseRun", "pause_run_request"),
+    call("GetPausedState", "get_paused_state_request"),
+    call("InjectStepOutput", "inject_step_output_request"),
+    call("PatchStep", "patch_step_request"),
+    call("ResumeRun", "resume_run_request"),
+    call("DeleteRun", "delete_run_request"),
+    call("DeleteRuns", "delete_runs_request"),
+    call("RedactStep", "redact_step_request"),
+    call("RedactRun", "redact_run_request"),
     call("AuditService/GetAuditTrail", "get_audit_trail_request"),
     call("TimeTravelService/GetRunStateAt", "get_run_state_at_request"),
     call("TimeTravelService/GetRunTimeline", "get_run_timeline_request"),
     call("TimeTravelService/GetStepOutputAt", "get_step_output_at_request"),
+    (rest.event("evt/01"), "GET", "/api/v1/events/evt%2F01", None),
+    (rest.events_list(), "GET", "/api/v1/events", None),
+    (
+        rest.events_list(since=parse_instant("2026-01-02T03:04:05Z"), until=parse_instant("2026-01-02T03:04:06.5Z")),
+        "GET",
+        "/api/v1/events?since=2026-01-02T03:04:05Z&until=2026-01-02T03:04:06.500Z",
+        None,
+    ),
+    (
+        rest.events_list(
+            names=("a.b", "c.d"),
+            sources=("api", "webhook"),
+            search="x y",
+            limit=2,
+            before="Mg==",
+        ),
+        "GET",
+        "/api/v1/events?names=a.b,c.d&source=api,webhook&search=x y&limit=2&before=Mg==",
+        None,
+    ),
+    (rest.events_list(name="a.b", cursor="Mg=="), "GET", "/api/v1/events?name=a.b&cursor=Mg==", None),
+    (rest.event_names(sources=("api",)), "GET", "/api/v1/events/names?source=api", None),
     (rest.audit_search(), "GET", "/api/v1/audit", None),
     (
         rest.audit_search(
@@ -304,11 +350,16 @@ def test_a_call_on_the_wire(request_: Request, method: str, target: str, body: s
     assert request_.headers == (CONNECT_JSON if "ironflow.v1" in target else wanted)
 
 
+def test_a_call_made_in_a_run_says_so() -> None:
+    request = connect.request("PubSubService/Publish", RECORDS["publish_request"], run_id="run_01")
+    assert request.headers == (*CONNECT_JSON, ("x-ironflow-run-id", "run_01"))
+
+
 def test_only_calls_without_side_effects_are_repeatable() -> None:
     repeatable = {request.path.rsplit("/", 1)[1] for request, *_ in CALLS if request.repeatable}
-    reads = {"GetFunction", "ListFunctions", "GetRun", "ListRuns", "GetRunSteps", "health", "wait"}
+    reads = {"GetFunction", "ListFunctions", "GetRun", "ListRuns", "GetRunSteps", "GetPausedState", "health", "wait"}
     past = {"GetAuditTrail", "GetRunStateAt", "GetRunTimeline", "GetStepOutputAt", "audit"}
-    assert repeatable == reads | past
+    assert repeatable == reads | past | {"events", "evt%2F01", "names"}
 
 
 @pytest.mark.parametrize("name", ERRORS)

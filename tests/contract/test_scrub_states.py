@@ -15,6 +15,7 @@ import pytest
 
 from ironflow_lab.history.pack import Chunk, Packer
 from ironflow_lab.history.redaction import redact
+from ironflow_lab.history.words import phrase
 from ironflow_lab.models.audit import AuditEvent
 from tests.ui import scrub_runs
 
@@ -54,13 +55,15 @@ def fold(packer: Packer, position: int) -> Any:
     """Return the fold's document, redacted as the packer does: payloads, not names."""
     document = packer.history.at_position(position).document()
     for holder in (document["run"], *document["steps"]):
-        for name in ("input", "output", "error", "original_output"):
+        for name in ("input", "output", "error", "original_output", "match"):
             if name in holder:
                 holder[name] = redact(holder[name])
     return exact(document)
 
 
-@pytest.mark.parametrize("events", [scrub_runs.story(), scrub_runs.hostile(), scrub_runs.long(900)], ids=len)
+@pytest.mark.parametrize(
+    "events", [scrub_runs.story(), scrub_runs.undone(), scrub_runs.hostile(), scrub_runs.long(900)], ids=len
+)
 @pytest.mark.parametrize("size", [0, 1, 7, 300])
 def test_every_position_in_the_browser_is_the_folds(events: list[AuditEvent], size: int) -> None:
     packer = Packer(events[0].run_id, events[0].function_id)
@@ -84,3 +87,11 @@ def test_both_halves_say_the_same_of_every_event() -> None:
     assert said[0] == "Before the run was created"
     assert said[6] == "Step charge failed"
     assert said[24] == "Run completed"
+    packer = scrub_runs.packed(scrub_runs.undone())
+    said = browser([packer.chunk()], range(packer.history.length + 1))["summaries"]
+    events, lanes = packer.history.events, ("", *packer.history.labels)
+    assert said[1:] == [
+        phrase(event.event_type, event.payload).replace("{}", lanes[delta.lane])
+        for event, delta in zip(events, packer.history.deltas, strict=True)
+    ]
+    assert "Compensation of charge completed" in said

@@ -163,7 +163,9 @@ class TestUnknown:
             ("CancelRun", {"id": "run_nowhere"}, 404, "not_found", "'run_nowhere'"),
             ("GetFunction", {"id": "nothing"}, 404, "not_found", "'nothing'"),
             ("GetFunction", {"id": "f\u0000"}, 404, "not_found", "is registered"),
-            ("ResumeRun", {"runId": "run_1"}, 501, "unimplemented", "ResumeRun"),
+            ("ResumeRun", {"runId": "run_1"}, 404, "not_found", "'run_1'"),
+            ("PauseRun", {"runId": "run_1"}, 404, "not_found", "'run_1'"),
+            ("PatchStep", {"stepId": "step_1", "output": {}}, 404, "not_found", "'step_1'"),
             ("KVService/Get", {}, 501, "unimplemented", "KVService/Get"),
         ],
     )
@@ -291,7 +293,8 @@ class TestFields:
             ({"recording": True, "recordingProfile": "everything"}, 400, "run_lifecycle"),
             ({"recordingProfile": "steps"}, 400, "set recording to true"),
             ({"recording": "yes"}, 400, "$.recording"),
-            ({"concurrency": {"limit": 3}}, 501, "concurrency"),
+            ({"concurrency": {"limit": 0}}, 400, "concurrency"),
+            ({"debounce": {"periodMs": 1000}}, 501, "debounce"),
             ({"preferredMode": "EXECUTION_MODE_PUSH"}, 501, "register it as pull"),
         ],
     )

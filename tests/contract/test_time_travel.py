@@ -17,7 +17,8 @@ from ironflow_lab.history.agreement import check
 from ironflow_lab.history.fold import History
 from ironflow_lab.history.snapshot import Snapshot
 from ironflow_lab.history.values import json_text
-from ironflow_lab.history.words import is_significant, phrase
+from ironflow_lab.history.words import is_significant, sentence
+from ironflow_lab.models.runs import Step
 from ironflow_lab.models.timetravel import GetRunStateAtResponse, RunSnapshot
 from ironflow_lab.server.engine.ports import AuditAsked
 from ironflow_lab.server.store.reads import Reader
@@ -25,7 +26,7 @@ from ironflow_lab.wire import codec
 from tests.contract.engine_room import ENV
 from tests.contract.histories import Lives, Seen, received
 
-PER_ROOM = 100
+PER_ROOM = 80
 REASONS = {
     "claimed",
     "retry",
@@ -38,8 +39,21 @@ REASONS = {
     "cancelled",
     "worker_lost",
     "unclaimed",
+    "event",
+    "child",
+    "wait_timeout",
+    "pause_requested",
+    "injection",
+    "resumed",
 }
-TYPES = {"run.created", "run.status_changed", "run.paused", "step.started", "step.completed", "step.failed"}
+TYPES = {
+    *("run.created", "run.status_changed", "run.paused", "run.resumed"),
+    *("step.started", "step.completed", "step.failed", "step.patched", "step.injected", "step.discarded"),
+    *("saga.compensation.started", "saga.compensation.completed", "saga.compensation.failed"),
+}
+# What else payloads must have told: a child's parent, a step to resume from, a wait that timed out.
+KEYS = {"parentRunId", "fromStep", "rowStatus", "childRunId", "match", "until"}
+ALL = REASONS | TYPES | KEYS
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -58,16 +72,17 @@ async def lives(seed: int, folder: Path, count: int) -> None:
     made = Lives(folder, random.Random(seed))
     try:
         await made.live(count)
-        assert len(made.seen) == count
+        assert len(made.seen) >= count
         for run_id, seen in made.seen.items():
             history = await trail(made.reader, run_id)
             told.update(event.event_type for event in history.events)
             told.update(event.payload.get("reason", "") for event in history.events)
+            told.update(key for event in history.events for key in event.payload)
             await agree(made.reader, history, seen)
     finally:
         made.close()
     # What never happened proves nothing.
-    assert told.keys() >= REASONS | TYPES, f"never happened: {(REASONS | TYPES) - told.keys()}"
+    assert told.keys() >= ALL, f"never happened: {ALL - told.keys()}"
 
 
 async def trail(reader: Reader, run_id: str) -> History:
@@ -109,7 +124,7 @@ async def timelines_agree(reader: Reader, history: History) -> None:
     ]
     assert told == [
         (
-            phrase(event.event_type, event.payload).replace("{}", labels.get(event.step_id, "")),
+            sentence(event.event_type, event.payload, labels.get(event.step_id, "")),
             is_significant(event.event_type, event.payload),
             labels.get(event.step_id, ""),
         )
@@ -179,6 +194,8 @@ def by_rows(seen: Seen) -> dict[str, Any]:
             text(run.output) if ended else "",
             message(None if run.error is None else json.loads(codec.encode(run.error))),
             run.created_at,
+            [run.pause_requested, run.pause_reason if run.status == "paused" else ""],
+            [run.parent_run_id, run.parent_step_id],
         ],
         "steps": {
             step.step_id: [
@@ -189,8 +206,11 @@ def by_rows(seen: Seen) -> dict[str, Any]:
                 message(None if step.error is None else json.loads(codec.encode(step.error))),
                 step.started_at,
                 step.ended_at,
-                step.sleep_until,
-                step.duration_ms if step.status == "completed" else 0,
+                step.sleep_until or step.wait_timeout,
+                # A failure tells no duration, and a correction of it completes the step.
+                step.duration_ms if step.status == "completed" and not corrected(seen, step) else 0,
+                [text(step.original_output), bool(step.patched_at), step.step_id in seen.injected],
+                [step.wait_event_name, step.child_run_id, text(step.input), step.compensation_for],
             ]
             for step in steps
         },
@@ -206,6 +226,8 @@ def rows_by_fold(state: Snapshot) -> dict[str, Any]:
             text(state.output),
             message(state.error),
             state.created_at,
+            [state.run.pause_requested, state.run.pause_reason],
+            [state.run.parent_run_id, state.run.parent_step_id],
         ],
         "steps": {
             step.step_id: [
@@ -213,11 +235,13 @@ def rows_by_fold(state: Snapshot) -> dict[str, Any]:
                 step.status,
                 step.attempt,
                 text(step.output),
-                message(step.error),
+                message(as_row(step.error) if step.type == "invoke_function" else step.error),
                 step.started_at,
                 step.completed_at,
                 step.until,
-                (step.duration_ms or 0) if step.status == "completed" else 0,
+                (step.duration_ms or 0) if step.status == "completed" and not (step.patched or step.injected) else 0,
+                [null(step.original_output), step.patched, step.injected],
+                [step.event, step.child_run_id, null(step.input), step.compensation_for],
             ]
             for step in state.steps
         },
@@ -226,6 +250,23 @@ def rows_by_fold(state: Snapshot) -> dict[str, Any]:
 
 def text(value: Any) -> str:
     return "" if value is msgspec.UNSET else json_text(value).decode()
+
+
+def corrected(seen: Seen, step: Step) -> bool:
+    return step.patched_at > 0 or step.step_id in seen.injected
+
+
+def as_row(error: Any) -> Any:
+    """Return an invoked function's error as a row's message has it: which run that was stands in the details."""
+    if error is msgspec.UNSET:
+        return error
+    told = dict(error)
+    return {"message": told.pop("message"), "code": "INVOKE_FAILED", "details": told}
+
+
+def null(value: Any) -> str:
+    """Return JSON text where a row tells null from nothing by no field."""
+    return text(None if value is msgspec.UNSET else value)
 
 
 def spelled(payload: bytes) -> str:

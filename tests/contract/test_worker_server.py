@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ironflow_lab.client._async.client import AsyncClient
 from ironflow_lab.client._sync.client import Client
 from ironflow_lab.errors import UnimplementedError
-from ironflow_lab.models.functions import ConcurrencyConfig
 from ironflow_lab.models.runs import Run
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.service import Worker
@@ -253,16 +253,13 @@ def test_a_restarted_kernel_takes_its_runs_over(server: LocalServer, tmp_path: P
 
 
 def test_a_refusal_of_the_server_reaches_the_cell(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    @function("lanes", on="lanes")
-    async def lanes(ctx: Any) -> None: ...
+    @function("late", on="late")
+    async def late(ctx: Any) -> None: ...
 
-    request = lanes.request()
-    import msgspec
-
-    asking = msgspec.structs.replace(request, concurrency=ConcurrencyConfig(limit=1))
-    monkeypatch.setattr(lanes, "request", lambda: asking)
+    asking = msgspec.structs.replace(late.request(), debounce={"periodMs": 1000})
+    monkeypatch.setattr(late, "request", lambda: asking)
     with pytest.raises(UnimplementedError):
-        plant.add(lanes)
+        plant.add(late)
     assert plant.worker.status().functions == ()
 
 

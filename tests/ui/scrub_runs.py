@@ -93,6 +93,53 @@ def story() -> list[AuditEvent]:
     return told.events
 
 
+def undone() -> list[AuditEvent]:
+    """A run that waits for an event and a child, is held, corrected, resumed from a step, and undone in the end."""
+    told = Recorder("run_undone")
+    told.create({"order": "o-1043"})
+    told.status("waiting_for_capacity", "running", after=40, reason="claimed", workerId="w-1", attempt=1)
+    told.start("charge", after=5)
+    told.complete("charge", {"paid": 80}, after=120)
+    approval = {"event": "order.approved", "match": "data.token", "value": "t-1"}
+    told.add("step.started", after=2, step="approve", stepId="approve", stepName="approve", **_WAITS, **approval)
+    told.status("running", "waiting", reason="event")
+    told.complete("approve", {"name": "order.approved"}, after=400)
+    told.status("waiting", "running", reason="woken", workerId="w-1", after=10)
+    shipped = {"childRunId": "run_ship", "functionId": "ship", "input": {"fast": True}}
+    told.add("step.started", after=2, step="ship", stepId="ship", stepName="ship", **_INVOKES, **shipped)
+    told.status("running", "waiting", reason="child")
+    told.fail("ship", "no courier", after=300)
+    told.status("waiting", "running", reason="woken", workerId="w-1", after=10)
+    told.status("running", "running", reason="pause_requested", after=3)
+    told.add("run.paused", after=20, oldStatus="running", newStatus="paused", reason="injection")
+    patch = {"originalOutput": {"paid": 80}, "patchedOutput": {"paid": 8}, "patchedBy": "ada", "reason": "typo"}
+    told.add("step.patched", after=200, step="charge", stepId="charge", **patch)
+    resumed: dict[str, Any] = {
+        "newStatus": "waiting_for_capacity",
+        "reason": "resumed",
+        "fromStep": "charge",
+        "attempt": 1,
+    }
+    told.add("run.resumed", after=100, oldStatus="paused", **resumed)
+    for name in ("approve", "ship"):
+        told.add("step.discarded", step=name, stepId=name, reason="resumed from charge")
+    told.status("waiting_for_capacity", "running", after=30, reason="claimed", workerId="w-1")
+    told.add("step.started", after=2, step="approve", stepId="approve", stepName="approve", **_WAITS, **approval)
+    told.status("running", "waiting", reason="event")
+    late = {"message": "nobody approved", "code": "WAIT_TIMEOUT"}
+    told.add("step.failed", after=500, step="approve", stepId="approve", error=late, attempt=1, rowStatus="timed_out")
+    undo: dict[str, Any] = {"stepId": "compensate:charge", "compensationTargetStep": "charge"}
+    began = {"stepName": "compensate:charge", "stepType": "compensate", "attempt": 1}
+    told.add("saga.compensation.started", after=9, step="compensate:charge", **undo, **began)
+    told.add("saga.compensation.completed", after=60, step="compensate:charge", **undo, result=None, durationMs=60)
+    told.status("waiting", "failed", after=1, reason="failed", error=late)
+    return told.events
+
+
+_WAITS: dict[str, Any] = {"stepType": "wait_for_event", "attempt": 1, "until": "2026-01-02T03:04:05Z"}
+_INVOKES: dict[str, Any] = {"stepType": "invoke_function", "attempt": 1}
+
+
 def hostile() -> list[AuditEvent]:
     """A run with markup, scripts and awkward names wherever a name or a value can stand."""
     told = Recorder("run_<b>bold</b>", HOSTILE)

@@ -271,6 +271,24 @@ SENTINEL = """() => {
 }"""
 
 
+def test_what_an_operator_did_shows_as_that(jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> None:
+    cell = f"{IMPORTS}\nw = Scrubber(scrub_runs.packed(scrub_runs.undone()))\nw.t = 18\nw"
+    jupyterlab.write("undone-scrub.ipynb", cell)
+    view = opened(open_notebook, "undone-scrub.ipynb")
+    view.at(18)
+    expect(view.track).to_have_attribute("aria-valuetext", "event 18 of 25: Step ship discarded")
+    ghosts = view.names.locator(".ifl-name[data-ghost]")
+    expect(ghosts).to_have_text([re.compile("approve, pending"), re.compile("ship, pending"), re.compile("not yet")])
+    view.track.focus()
+    view.press(*["ArrowLeft"] * 2, "[", *["ArrowRight"] * 8, "]", "d")
+    told = "event 24 of 25: Compensation of charge completed"
+    expect(view.track).to_have_attribute("aria-valuetext", told)
+    table = view.root.get_by_role("table")
+    expect(table.locator("tr", has_text=f"ship {THEN} status")).to_contain_text("18: Step ship discarded")
+    expect(table.locator("tr", has_text=f"ship {THEN} status")).to_contain_text("operator")
+    expect(view.names.locator(".ifl-name[data-ghost]")).to_have_text([re.compile("ship, pending")])
+
+
 def test_hostile_names_and_values_are_text(jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> None:
     cell = f"{IMPORTS}\nw = Scrubber(scrub_runs.packed(scrub_runs.hostile()))\nw"
     jupyterlab.write("hostile-scrub.ipynb", cell, "w.t")

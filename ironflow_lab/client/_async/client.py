@@ -12,6 +12,7 @@ from ironflow_lab.client._async.events import AsyncEvents
 from ironflow_lab.client._async.functions import AsyncFunctions
 from ironflow_lab.client._async.runs import AsyncRuns
 from ironflow_lab.client._async.server import AsyncServer
+from ironflow_lab.client._async.topics import AsyncTopics
 from ironflow_lab.client._async.transport import AsyncHttpTransport, AsyncTransport
 from ironflow_lab.client._async.workers import AsyncWorkers
 from ironflow_lab.client.arguments import hold
@@ -21,7 +22,7 @@ from ironflow_lab.wire.retry import RetryPolicy
 
 
 class AsyncClient:
-    """The remote API of one server: `server`, `functions`, `events`, `runs`, `audit` and `workers`.
+    """The remote API of one server: `server`, `functions`, `events`, `topics`, `runs`, `audit`, `workers`.
 
     What is not given comes from `IRONFLOW_SERVER_URL` (or `IRONFLOW_URL`), `IRONFLOW_API_KEY` and
     `IRONFLOW_ENV`, then from the discovery file of a local server, then it is http://localhost:9123.
@@ -53,6 +54,7 @@ class AsyncClient:
         self.server = AsyncServer(connection)
         self.functions = AsyncFunctions(connection)
         self.events = AsyncEvents(connection)
+        self.topics = AsyncTopics(connection)
         self.runs = AsyncRuns(connection)
         self.audit = AsyncAudit(connection)
         self.workers = AsyncWorkers(connection)

@@ -36,9 +36,10 @@ class AsyncConnection:
         *,
         wait: float = 0.0,
         keyed: bool = False,
+        run_id: str = "",
     ) -> T:
         """Return the answer of a Connect procedure; raises `ApiError`."""
-        request = written(connect.request, procedure, message, wait=wait, keyed=keyed)
+        request = written(connect.request, procedure, message, wait=wait, keyed=keyed, run_id=run_id)
         return await self.call(request, lambda response: connect.read(response, kind))
 
     async def call(self, request: Request, read: Callable[[Response], T]) -> T:

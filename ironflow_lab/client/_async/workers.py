@@ -15,6 +15,7 @@ from ironflow_lab.models.workers import (
     LeaseLine,
     Poll,
     RegisterRequest,
+    WorkerStatus,
 )
 from ironflow_lab.wire import rest
 
@@ -60,15 +61,21 @@ class AsyncWorkers:
             )
         return poll
 
-    async def ack(self, worker_id: str, job_id: str, fence: Fence) -> None:
-        """Say that a job is about to start; `StaleExecutionError` means: drop it."""
-        request = written(rest.ack, _worker(worker_id), _job(job_id), fence)
-        await self._connection.once(request, rest.accepted)
+    async def ack(self, worker_id: str, job_id: str, fence: Fence) -> WorkerStatus:
+        """Say that a job is about to start; `StaleExecutionError` means: drop it.
 
-    async def update(self, worker_id: str, job_id: str, message: JobUpdate) -> None:
-        """Send a checkpoint or the final report; `StaleExecutionError` means: drop the job."""
+        Return what the server says: `pausing` means that its run is to stop before its next step.
+        """
+        request = written(rest.ack, _worker(worker_id), _job(job_id), fence)
+        return await self._connection.once(request, rest.read_status)
+
+    async def update(self, worker_id: str, job_id: str, message: JobUpdate) -> WorkerStatus:
+        """Send a checkpoint or the final report; `StaleExecutionError` means: drop the job.
+
+        Return what the server says: `pausing` as for an ack, `paused` that the job ends here.
+        """
         request = written(rest.update, _worker(worker_id), _job(job_id), message)
-        await self._connection.once(request, rest.accepted)
+        return await self._connection.once(request, rest.read_status)
 
     # async only: begin
     async def lease(self, worker_id: str, instance_id: str) -> AsyncIterator[LeaseLine]:

@@ -13,6 +13,7 @@ from ironflow_lab.client._sync.events import Events
 from ironflow_lab.client._sync.functions import Functions
 from ironflow_lab.client._sync.runs import Runs
 from ironflow_lab.client._sync.server import Server
+from ironflow_lab.client._sync.topics import Topics
 from ironflow_lab.client._sync.transport import HttpTransport, Transport
 from ironflow_lab.client._sync.workers import Workers
 from ironflow_lab.client.arguments import hold
@@ -22,7 +23,7 @@ from ironflow_lab.wire.retry import RetryPolicy
 
 
 class Client:
-    """The remote API of one server: `server`, `functions`, `events`, `runs`, `audit` and `workers`.
+    """The remote API of one server: `server`, `functions`, `events`, `topics`, `runs`, `audit`, `workers`.
 
     What is not given comes from `IRONFLOW_SERVER_URL` (or `IRONFLOW_URL`), `IRONFLOW_API_KEY` and
     `IRONFLOW_ENV`, then from the discovery file of a local server, then it is http://localhost:9123.
@@ -52,6 +53,7 @@ class Client:
         self.server = Server(connection)
         self.functions = Functions(connection)
         self.events = Events(connection)
+        self.topics = Topics(connection)
         self.runs = Runs(connection)
         self.audit = Audit(connection)
         self.workers = Workers(connection)

@@ -37,9 +37,10 @@ class Connection:
         *,
         wait: float = 0.0,
         keyed: bool = False,
+        run_id: str = "",
     ) -> T:
         """Return the answer of a Connect procedure; raises `ApiError`."""
-        request = written(connect.request, procedure, message, wait=wait, keyed=keyed)
+        request = written(connect.request, procedure, message, wait=wait, keyed=keyed, run_id=run_id)
         return self.call(request, lambda response: connect.read(response, kind))
 
     def call(self, request: Request, read: Callable[[Response], T]) -> T:

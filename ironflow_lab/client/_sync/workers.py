@@ -14,6 +14,7 @@ from ironflow_lab.models.workers import (
     JobUpdate,
     Poll,
     RegisterRequest,
+    WorkerStatus,
 )
 from ironflow_lab.wire import rest
 
@@ -59,15 +60,21 @@ class Workers:
             )
         return poll
 
-    def ack(self, worker_id: str, job_id: str, fence: Fence) -> None:
-        """Say that a job is about to start; `StaleExecutionError` means: drop it."""
-        request = written(rest.ack, _worker(worker_id), _job(job_id), fence)
-        self._connection.once(request, rest.accepted)
+    def ack(self, worker_id: str, job_id: str, fence: Fence) -> WorkerStatus:
+        """Say that a job is about to start; `StaleExecutionError` means: drop it.
 
-    def update(self, worker_id: str, job_id: str, message: JobUpdate) -> None:
-        """Send a checkpoint or the final report; `StaleExecutionError` means: drop the job."""
+        Return what the server says: `pausing` means that its run is to stop before its next step.
+        """
+        request = written(rest.ack, _worker(worker_id), _job(job_id), fence)
+        return self._connection.once(request, rest.read_status)
+
+    def update(self, worker_id: str, job_id: str, message: JobUpdate) -> WorkerStatus:
+        """Send a checkpoint or the final report; `StaleExecutionError` means: drop the job.
+
+        Return what the server says: `pausing` as for an ack, `paused` that the job ends here.
+        """
         request = written(rest.update, _worker(worker_id), _job(job_id), message)
-        self._connection.once(request, rest.accepted)
+        return self._connection.once(request, rest.read_status)
 
 
 def _worker(worker_id: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from ironflow_lab.clock import MILLISECOND, Ids
@@ -27,7 +29,7 @@ MOST_JOBS = 500
 
 
 class ClaimState(msgspec.Struct, frozen=True, kw_only=True):
-    """The worker and the runs it may get, oldest first."""
+    """The worker and the runs it may get, oldest first, those of full lanes left out."""
 
     worker: WorkerState | None = None
     queued: tuple[QueuedRun, ...] = ()
@@ -65,9 +67,9 @@ def register(state: WorkerRuns, command: RegisterWorker, now: int, ids: Ids) -> 
     )
     writes, wakes = [write], list[Wake]()
     if not same:
-        requeued, freed = _requeue_all(state.running, now, ids, reason="worker_lost", revoked=True)
-        writes += requeued
-        wakes += (*freed, Held(command.worker_id, False))
+        lost = _requeue_all(state.running, now, ids, reason="worker_lost", revoked=True)
+        writes += lost.writes
+        wakes += (*lost.wakes, Held(command.worker_id, False))
     # A worker that can now do more may take runs that were waiting for it.
     return Outcome(WorkerStatus(status="registered"), tuple(writes), (*wakes, Runnable()))
 
@@ -94,17 +96,22 @@ def release(state: WorkerRuns, command: Release, now: int, ids: Ids) -> Outcome:
     """Queue the worker's runs again at once: its connection is gone."""
     if state.worker is None or state.worker.instance_id != command.instance_id:
         return Outcome(WorkerStatus(status="gone"))
-    writes, freed = _requeue_all(state.running, now, ids, reason="worker_lost", revoked=False)
-    ready = (Runnable(),) if freed else ()
-    return Outcome(WorkerStatus(status="released"), writes, (Held(command.worker_id, False), *freed, *ready))
+    lost = _requeue_all(state.running, now, ids, reason="worker_lost", revoked=False)
+    return Outcome(WorkerStatus(status="released"), lost.writes, (Held(command.worker_id, False), *lost.wakes))
 
 
 def claim(state: ClaimState, command: Claim, now: int, ids: Ids) -> Outcome:
     """Hand out the oldest ready runs, at most `MOST_JOBS`, each under a new fence."""
     _known(state.worker, command.worker_id)
     jobs, writes, wakes = [], list[Write](), []
+    taken: Counter[tuple[str, str]] = Counter()
     for queued in state.queued[: command.available]:
         run = queued.run
+        if run.lane_limit and not run.holding:
+            lane = (run.function_id, run.lane)
+            if taken[lane] >= queued.free:
+                continue
+            taken[lane] += 1
         changes = Changes(run, now, ids)
         sequence, token = run.execution_seq + 1, ids.token()
         changes.claim(sequence, token, command.worker_id)
@@ -118,15 +125,14 @@ def unclaim(state: tuple[RunState, ...], command: Unclaim, now: int, ids: Ids) -
     """Queue again the jobs that never reached their worker, where the fence still holds."""
     fences = {fence.run_id: fence for fence in command.fences}
     mine = tuple(run for run in state if _holds(run, command.worker_id, fences[run.id]))
-    writes, freed = _requeue_all(mine, now, ids, reason="unclaimed", revoked=False)
-    ready = (Runnable(),) if freed else ()
-    return Outcome(None, writes, (*freed, *ready))
+    return _requeue_all(mine, now, ids, reason="unclaimed", revoked=False)
 
 
 def ack(run: RunState | None, command: Ack, now: int, ids: Ids) -> Outcome:
     """Say whether the job may start; writes nothing."""
     held = fenced(run, command.worker_id, command.fence)
-    return Outcome(WorkerStatus(status="acknowledged"), (), (Renewed(held.id, held.execution_seq, command.worker_id),))
+    status = "pausing" if held.pause_requested else "acknowledged"
+    return Outcome(WorkerStatus(status=status), (), (Renewed(held.id, held.execution_seq, command.worker_id),))
 
 
 def fenced(run: RunState | None, worker_id: str, fence: Fence) -> RunState:
@@ -139,21 +145,25 @@ def fenced(run: RunState | None, worker_id: str, fence: Fence) -> RunState:
     return run
 
 
-def requeue(run: RunState, now: int, ids: Ids, *, reason: str, until: int | None = None) -> tuple[Write, ...]:
-    """Return the writes that end a segment without an outcome and queue the run again.
+def requeue(run: RunState, now: int, ids: Ids, *, reason: str, until: int | None = None) -> Changes:
+    """End a segment without an outcome: the run is queued again, or held where that was asked for.
 
     Its execution time counts to `until`, where the worker is known to have been gone since then.
     """
     changes = Changes(run, now, ids)
-    changes.move("waiting_for_capacity", reason, executed_ns=changes.executed(until))
-    return changes.writes
+    if run.pause_requested:
+        changes.hold(until=until)
+    else:
+        changes.move("waiting_for_capacity", reason, executed_ns=changes.executed(until))
+    return changes
 
 
-def _requeue_all(
-    runs: tuple[RunState, ...], now: int, ids: Ids, *, reason: str, revoked: bool
-) -> tuple[tuple[Write, ...], tuple[Freed, ...]]:
-    writes = tuple(write for run in runs for write in requeue(run, now, ids, reason=reason))
-    return writes, tuple(Freed(run.id, run.execution_seq, run.worker_id, revoked) for run in runs)
+def _requeue_all(runs: tuple[RunState, ...], now: int, ids: Ids, *, reason: str, revoked: bool) -> Outcome:
+    """Queue the runs again; whose segments ended is told before that there is work."""
+    changed = [requeue(run, now, ids, reason=reason) for run in runs]
+    freed = tuple(Freed(run.id, run.execution_seq, run.worker_id, revoked) for run in runs)
+    writes = tuple(write for changes in changed for write in changes.writes)
+    return Outcome(None, writes, (*freed, *(wake for changes in changed for wake in changes.wakes)))
 
 
 def _holds(run: RunState, worker_id: str, fence: Fence) -> bool:

@@ -15,8 +15,35 @@ class RegisterFunction(msgspec.Struct, frozen=True, kw_only=True):
     request: RegisterFunctionRequest
 
 
+class SetFunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a function active, paused or archived."""
+
+    env: str
+    function_id: str
+    status: str
+
+
+class DeleteFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove a function; its history and its runs stay."""
+
+    env: str
+    function_id: str
+
+
+class RollbackFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """Make a former definition current again, as a new change."""
+
+    env: str
+    function_id: str
+    entity_version: int
+    reason: str = ""
+
+
 class EmitEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Record an event and start every function that matches it."""
+    """Record an event, start every function that matches it, and wake every run that waits for it.
+
+    `run_id` is the run it was emitted in, where it said so.
+    """
 
     env: str
     name: str
@@ -25,6 +52,28 @@ class EmitEvent(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     idempotency_key: str = ""
     source: str = "api"
+    emitted_by: str = ""
+    run_id: str = ""
+
+
+class InvokeFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """Start one run of a function without matching any trigger; `data` is recorded as an event."""
+
+    env: str
+    function_id: str
+    data: bytes
+    metadata: bytes | None = None
+    idempotency_key: str = ""
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True):
+    """Append a message to a topic; `run_id` is the run it was published in, where it said so."""
+
+    env: str
+    topic: str
+    data: bytes
+    idempotency_key: str = ""
+    run_id: str = ""
 
 
 class CancelRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +82,84 @@ class CancelRun(msgspec.Struct, frozen=True, kw_only=True):
     env: str
     run_id: str
     reason: str = ""
+
+
+class PauseRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold a run at its next step boundary, at once where no worker executes it."""
+
+    env: str
+    run_id: str
+
+
+class InjectOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace the output of a finished step of a paused run; `output` is JSON text."""
+
+    env: str
+    run_id: str
+    step_id: str
+    output: bytes
+    reason: str = ""
+
+
+class PatchStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Correct the output of a finished step, whatever its run does; `output` is JSON text."""
+
+    env: str
+    step_id: str
+    output: bytes
+    reason: str = ""
+
+
+class ResumeRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a paused run go on, or a failed one again; `from_step` is an id, a row id or a name."""
+
+    env: str
+    run_id: str
+    from_step: str = ""
+
+
+class DeleteRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove a run that has ended, with its steps and its audit events."""
+
+    env: str
+    run_id: str
+
+
+class DeleteRuns(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove runs that have ended; `until` bounds their creation (ns, excluded), 0 and empty mean any."""
+
+    env: str
+    function_id: str = ""
+    status: str = ""
+    until: int = 0
+
+
+class RedactEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace an event's payload by a marker."""
+
+    env: str
+    event_id: str
+
+
+class RedactStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace the payloads of a step of an ended run by a marker."""
+
+    env: str
+    step_id: str
+
+
+class RedactRun(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace the payloads of an ended run and of its steps by a marker."""
+
+    env: str
+    run_id: str
+
+
+class Explain(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask why a run is not executing; changes nothing."""
+
+    env: str
+    run_id: str
 
 
 class RegisterWorker(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,9 +238,10 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WakeDue(msgspec.Struct, frozen=True, kw_only=True):
-    """Move runs whose sleep or retry delay is over to the queue, at most `limit` of them."""
+    """End the waits whose time has come, at most `limit` of them."""
 
-    limit: int = 200
+    # Few enough that nobody else waits long for the writer.
+    limit: int = 50
 
 
 class Lapse(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +255,23 @@ class Lapse(msgspec.Struct, frozen=True, kw_only=True):
 
 Command = (
     RegisterFunction
+    | SetFunctionStatus
+    | DeleteFunction
+    | RollbackFunction
     | EmitEvent
+    | InvokeFunction
+    | Publish
     | CancelRun
+    | PauseRun
+    | InjectOutput
+    | PatchStep
+    | ResumeRun
+    | DeleteRun
+    | DeleteRuns
+    | RedactEvent
+    | RedactStep
+    | RedactRun
+    | Explain
     | RegisterWorker
     | Heartbeat
     | Hold

@@ -8,15 +8,44 @@ from typing import Any
 import msgspec
 
 from ironflow_lab.clock import Ids
-from ironflow_lab.server.engine import claims, commands, events, functions, reports, runs, timers, trail
+from ironflow_lab.server.engine import (
+    claims,
+    commands,
+    erase,
+    events,
+    functions,
+    invoking,
+    publishing,
+    reasons,
+    redaction,
+    reports,
+    runs,
+    timers,
+    trail,
+)
 from ironflow_lab.server.engine.outcome import Outcome, Recorded
 
 Decide = Callable[[Any, Any, int, Ids], Outcome]
 
 DECISIONS: dict[type, Decide] = {
     commands.RegisterFunction: functions.register,
+    commands.SetFunctionStatus: functions.set_status,
+    commands.DeleteFunction: functions.delete,
+    commands.RollbackFunction: functions.rollback,
     commands.EmitEvent: events.emit,
+    commands.InvokeFunction: invoking.invoke,
+    commands.Publish: publishing.publish,
+    commands.RedactEvent: redaction.redact_event,
     commands.CancelRun: runs.cancel,
+    commands.PauseRun: runs.pause,
+    commands.InjectOutput: runs.inject,
+    commands.PatchStep: runs.patch,
+    commands.ResumeRun: runs.resume,
+    commands.Explain: reasons.explain,
+    commands.DeleteRun: erase.delete_run,
+    commands.DeleteRuns: erase.delete_runs,
+    commands.RedactRun: erase.redact_run,
+    commands.RedactStep: erase.redact_step,
     commands.RegisterWorker: claims.register,
     commands.Heartbeat: claims.heartbeat,
     commands.Hold: claims.hold,

@@ -20,8 +20,9 @@ from ironflow_lab.wire.stepid import step_name
 Moment = tuple[str, str, int, bytes]
 Told = tuple[str, str, int, Any]
 
+_COMPENSATE = "compensate"
 _NO_TEXT = msgspec.Raw()
-_ASLEEP = {"sleep": "sleeping", "wait_for_event": "waiting"}
+_ASLEEP = {"sleep": "sleeping", "wait_for_event": "waiting", "invoke_function": "waiting"}
 
 
 class StepThen(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True, gc=False):
@@ -75,11 +76,11 @@ class Fold:
             _RULES[event_type][1](self, step_id, at, given)
         return self
 
-    def step(self, step_id: str) -> StepThen:
-        """Return the step; one that no event has told of before appears as a plain step."""
+    def step(self, step_id: str, kind: str = "invoke") -> StepThen:
+        """Return the step; one that no event has told of before appears as a step of this type."""
         found = self.steps.get(step_id)
         if found is None:
-            found = StepThen(step_id=step_id, name=step_name(step_id), type="invoke", sequence=len(self.steps))
+            found = StepThen(step_id=step_id, name=step_name(step_id), type=kind, sequence=len(self.steps))
             self.steps[step_id] = found
         return found
 
@@ -117,9 +118,11 @@ class _Started(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 class _Ended(msgspec.Struct, frozen=True, rename="camel", gc=False):
     output: msgspec.Raw = _NO_TEXT
+    result: msgspec.Raw = _NO_TEXT
     error: msgspec.Raw = _NO_TEXT
     duration_ms: int = 0
     ended_at: str = ""
+    row_status: str = ""
 
 
 class _Corrected(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -141,8 +144,15 @@ def _moved(fold: Fold, step_id: str, at: int, given: _Moved) -> None:
 
 
 def _started(fold: Fold, step_id: str, at: int, given: _Started) -> None:
+    _begin(fold, step_id, at, given, given.step_type)
+
+
+def _undoing(fold: Fold, step_id: str, at: int, given: _Started) -> None:
+    _begin(fold, step_id, at, given, _COMPENSATE)
+
+
+def _begin(fold: Fold, step_id: str, at: int, given: _Started, kind: str) -> None:
     known = fold.steps.get(step_id)
-    kind = given.step_type
     fold.steps[step_id] = StepThen(
         step_id=step_id,
         name=given.step_name or step_name(step_id),
@@ -157,27 +167,54 @@ def _started(fold: Fold, step_id: str, at: int, given: _Started) -> None:
 
 
 def _completed(fold: Fold, step_id: str, at: int, given: _Ended) -> None:
-    step = fold.step(step_id)
-    step.status, step.output, step.error = "completed", bytes(given.output), b""
+    _complete(fold.step(step_id), at, given, given.output)
+
+
+def _undone(fold: Fold, step_id: str, at: int, given: _Ended) -> None:
+    _complete(fold.step(step_id, _COMPENSATE), at, given, given.result)
+
+
+def _complete(step: StepThen, at: int, given: _Ended, output: msgspec.Raw) -> None:
+    step.status, step.output, step.error = "completed", bytes(output), b""
     step.completed_at, step.duration_ms = given.ended_at or format_instant(at), in_field(given.duration_ms)
 
 
 def _failed(fold: Fold, step_id: str, at: int, given: _Ended) -> None:
-    step = fold.step(step_id)
-    step.status, step.error = "failed", bytes(given.error)
+    _fail(fold.step(step_id), at, given)
+
+
+def _not_undone(fold: Fold, step_id: str, at: int, given: _Ended) -> None:
+    _fail(fold.step(step_id, _COMPENSATE), at, given)
+
+
+def _fail(step: StepThen, at: int, given: _Ended) -> None:
+    step.status, step.error = given.row_status or "failed", bytes(given.error)
     step.completed_at = given.ended_at or format_instant(at)
+
+
+def _discarded(fold: Fold, step_id: str, at: int, given: Any) -> None:
+    step = fold.step(step_id)
+    fold.steps[step_id] = StepThen(
+        step_id=step_id, name=step.name, type=step.type, sequence=step.sequence, status="pending"
+    )
+
+
+def _keep(step: StepThen, output: msgspec.Raw) -> None:
+    """Keep the output from before the first correction, which may be none."""
+    if not step.patched and not step.injected:
+        step.original_output = bytes(output)
 
 
 def _patched(fold: Fold, step_id: str, at: int, given: _Corrected) -> None:
     step = fold.step(step_id)
-    step.original_output = step.original_output or bytes(given.original_output)
-    step.status, step.output, step.patched = "completed", bytes(given.patched_output), True
+    _keep(step, given.original_output)
+    step.status, step.output, step.error, step.patched = "completed", bytes(given.patched_output), b"", True
 
 
 def _injected(fold: Fold, step_id: str, at: int, given: _Corrected) -> None:
     step = fold.step(step_id)
-    step.original_output = step.original_output or bytes(given.previous_output)
-    step.status, step.output, step.injected = "completed", bytes(given.new_output), True
+    _keep(step, given.previous_output)
+    step.status, step.output, step.error, step.injected = "completed", bytes(given.new_output), b"", True
 
 
 _CREATED, _MOVED = msgspec.json.Decoder(_Created), msgspec.json.Decoder(_Moved)
@@ -193,4 +230,8 @@ _RULES: dict[str, tuple[msgspec.json.Decoder[Any], Callable[[Fold, str, int, Any
     "step.failed": (_ENDED, _failed),
     "step.patched": (_CORRECTED, _patched),
     "step.injected": (_CORRECTED, _injected),
+    "step.discarded": (msgspec.json.Decoder(dict[str, Any]), _discarded),
+    "saga.compensation.started": (_STARTED, _undoing),
+    "saga.compensation.completed": (_ENDED, _undone),
+    "saga.compensation.failed": (_ENDED, _not_undone),
 }

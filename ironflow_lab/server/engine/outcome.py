@@ -58,6 +58,14 @@ class Freed(msgspec.Struct, frozen=True):
     revoked: bool = False
 
 
+class Pausing(msgspec.Struct, frozen=True):
+    """A segment's worker should stop at its next step boundary."""
+
+    run_id: str
+    execution_seq: int
+    worker_id: str
+
+
 class Held(msgspec.Struct, frozen=True):
     """A worker's leases are now held by its connection (`held`) or no longer are."""
 
@@ -71,7 +79,13 @@ class Recorded(msgspec.Struct, frozen=True):
     run_id: str
 
 
-Wake = Runnable | Ended | Leased | Renewed | Beat | Freed | Held | Recorded
+class Erased(msgspec.Struct, frozen=True):
+    """Runs were deleted, or their payloads redacted: what is remembered of them is out of date."""
+
+    run_ids: tuple[str, ...]
+
+
+Wake = Runnable | Ended | Leased | Renewed | Beat | Freed | Pausing | Held | Recorded | Erased
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -8,9 +8,16 @@ from typing import Any, Protocol
 import msgspec
 
 from ironflow_lab.models.audit import AuditFollow, AuditTrail, RunAuditResponse
-from ironflow_lab.models.events import RunResult
-from ironflow_lab.models.functions import Function, ListFunctionsRequest, ListFunctionsResponse
-from ironflow_lab.models.runs import ListRunsRequest, ListRunsResponse, Run, Step
+from ironflow_lab.models.events import Event, EventNames, EventPage, RunResult
+from ironflow_lab.models.functions import (
+    Function,
+    FunctionHistoryEntry,
+    ListFunctionHistoryRequest,
+    ListFunctionHistoryResponse,
+    ListFunctionsRequest,
+    ListFunctionsResponse,
+)
+from ironflow_lab.models.runs import ListRunsRequest, ListRunsResponse, PausedState, Run, Step
 from ironflow_lab.models.timetravel import GetRunTimelineResponse, StepOutput
 from ironflow_lab.server.engine.commands import Claim, Command
 from ironflow_lab.server.engine.fold import StateAnswer
@@ -27,6 +34,25 @@ class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
     until: int = 0
     limit: int = 0
     cursor: str = ""
+
+
+class EventsAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted; empty and 0 mean any. `since` is ns and included, `until` ns and excluded.
+
+    `name` is one exact name, `names` and `sources` any of several. `search` is looked for in id, name,
+    idempotency key and data, in any case. The page holds what is older than `cursor`, or newer than
+    `before`.
+    """
+
+    name: str = ""
+    names: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    since: int = 0
+    until: int = 0
+    search: str = ""
+    limit: int = 0
+    cursor: str = ""
+    before: str = ""
 
 
 class Desk(Protocol):
@@ -75,6 +101,14 @@ class Reads(Protocol):
         """Return a page of functions by id."""
         ...
 
+    async def function_history(self, env: str, request: ListFunctionHistoryRequest) -> ListFunctionHistoryResponse:
+        """Return a page of a function's changes, newest first; raises `NotFoundError` where there never was one."""
+        ...
+
+    async def function_at_version(self, env: str, function_id: str, entity_version: int) -> FunctionHistoryEntry:
+        """Return one change of a function; raises `NotFoundError`."""
+        ...
+
     async def run(self, env: str, run_id: str) -> Run:
         """Return a run; raises `NotFoundError`."""
         ...
@@ -87,8 +121,32 @@ class Reads(Protocol):
         """Return a run's steps by sequence; raises `NotFoundError`."""
         ...
 
+    async def step(self, env: str, run_id: str, step_id: str) -> Step:
+        """Return one step by its deterministic id; raises `NotFoundError`."""
+        ...
+
+    async def paused_state(self, env: str, run_id: str) -> PausedState:
+        """Return what a paused run has done; raises `NotFoundError`, and `FailedPreconditionError` for any other."""
+        ...
+
     async def results(self, env: str, run_ids: tuple[str, ...]) -> tuple[RunResult, ...]:
         """Return how the named runs stand, unknown ids left out."""
+        ...
+
+    async def event(self, env: str, event_id: str) -> Event:
+        """Return an event; raises `NotFoundError`."""
+        ...
+
+    async def events(self, env: str, asked: EventsAsked) -> EventPage:
+        """Return a page of events, newest first.
+
+        Law: whoever goes on by the cursors meets every event once that was there at the first page,
+        however many are added meanwhile.
+        """
+        ...
+
+    async def event_names(self, env: str, asked: EventsAsked) -> EventNames:
+        """Return which names the newest events bear, and how often."""
         ...
 
     async def audit_trail(self, env: str, asked: AuditAsked) -> AuditTrail:
@@ -102,7 +160,8 @@ class Reads(Protocol):
     async def audit_after(self, env: str, asked: AuditAsked) -> AuditFollow:
         """Return a run's audit events after the cursor; raises `NotFoundError`.
 
-        Law: once `ended` was answered for a cursor, no event will ever stand after it.
+        Law: once `ended` was answered for a cursor, no event stands after it unless someone resumes the
+        failed run, corrects one of its steps or redacts it.
         """
         ...
 

@@ -1,12 +1,13 @@
-"""What happens by itself: sleeps and retry delays ending, leases and execution times running out."""
+"""What happens by itself: waits ending, leases and execution times running out."""
 
 from __future__ import annotations
 
 from ironflow_lab.clock import Ids
+from ironflow_lab.server.engine import waits
 from ironflow_lab.server.engine.claims import requeue
 from ironflow_lab.server.engine.commands import Lapse, Restart, WakeDue
-from ironflow_lab.server.engine.outcome import Freed, Outcome, Runnable, Write
-from ironflow_lab.server.engine.records import DueRun, RunState
+from ironflow_lab.server.engine.outcome import Freed, Outcome, Wake, Write
+from ironflow_lab.server.engine.records import Case, RunState
 from ironflow_lab.server.engine.reports import timed_out
 from ironflow_lab.server.engine.writes import Changes
 
@@ -24,23 +25,30 @@ def restart(state: tuple[RunState, ...], command: Restart, now: int, ids: Ids) -
     return Outcome(None, tuple(writes))
 
 
-def wake_due(state: tuple[DueRun, ...], command: WakeDue, now: int, ids: Ids) -> Outcome:
-    """Queue every run whose time has come; a finished sleep becomes a completed step."""
-    writes: list[Write] = []
-    for due in state:
-        changes = Changes(due.run, now, ids)
-        if due.run.due_step:
-            changes.finish_sleep(due.run.due_step, due.sleep_began)
-        changes.move("waiting_for_capacity", "woken")
+def wake_due(state: tuple[Case, ...], command: WakeDue, now: int, ids: Ids) -> Outcome:
+    """End every wait whose time has come.
+
+    A child and the parent that waits for it may both be due: what the state was read for one of them no
+    longer holds after the other, so it is left to the next command.
+    """
+    writes, wakes, touched = list[Write](), list[Wake](), set[str]()
+    for case in state:
+        concerned = {case.run.id} | ({case.parent.run.id} if case.parent else set())
+        if concerned & touched:
+            continue
+        touched |= concerned
+        changes = waits.due(case, now, ids)
         writes += changes.writes
-    return Outcome(None, tuple(writes), (Runnable(),) if state else ())
+        wakes += changes.wakes
+    return Outcome(None, tuple(writes), tuple(wakes))
 
 
-def lapse(run: RunState | None, command: Lapse, now: int, ids: Ids) -> Outcome:
+def lapse(state: Case | None, command: Lapse, now: int, ids: Ids) -> Outcome:
     """Queue a run whose worker went silent, or fail one that ran too long; a newer segment is left alone."""
-    if run is None or run.status != "running" or run.execution_seq != command.execution_seq:
+    if state is None or state.run.status != "running" or state.run.execution_seq != command.execution_seq:
         return Outcome()
     if command.timed_out:
-        return timed_out(run, now, ids)
-    freed = Freed(run.id, run.execution_seq, run.worker_id, revoked=True)
-    return Outcome(None, requeue(run, now, ids, reason="worker_lost", until=command.at), (freed, Runnable()))
+        return timed_out(state, now, ids)
+    run = state.run
+    changes = requeue(run, now, ids, reason="worker_lost", until=command.at)
+    return changes.outcome(None, Freed(run.id, run.execution_seq, run.worker_id, revoked=True))

@@ -11,6 +11,14 @@ from ironflow_lab.server.engine.outcome import Write
 
 # What a run's snapshot of its function's profile may be; the empty one is "not recorded".
 PROFILES = ("", "all", "run_lifecycle", "steps")
+# What a step waits for, by the payload's key: the column of its row.
+_WAITS = {
+    "event": "wait_event",
+    "match": "wait_match",
+    "value": "wait_value",
+    "childRunId": "child_run_id",
+    "functionId": "child_function",
+}
 
 
 def profile_of(recording: bool, profile: str) -> str:
@@ -28,9 +36,18 @@ def recorded(writes: tuple[Write, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(write.parameters["run_id"] for write in writes if write.query == "insert_audit"))
 
 
-def created(*, run_id: str, function_id: str, event_id: str, event_name: str, data: bytes) -> dict[str, Any]:
-    """Return the payload of `run.created`; `data` is JSON text."""
-    return {
+def created(
+    *,
+    run_id: str,
+    function_id: str,
+    event_id: str,
+    event_name: str,
+    data: bytes,
+    parent_run_id: str = "",
+    parent_step_id: str = "",
+) -> dict[str, Any]:
+    """Return the payload of `run.created`; `data` is JSON text, and a child tells of its parent."""
+    payload = {
         "runId": run_id,
         "functionId": function_id,
         "input": msgspec.Raw(data),
@@ -39,6 +56,9 @@ def created(*, run_id: str, function_id: str, event_id: str, event_name: str, da
         "eventName": event_name,
         "attempt": 1,
     }
+    if not parent_run_id:
+        return payload
+    return payload | {"parentRunId": parent_run_id, "parentStepId": parent_step_id}
 
 
 def moved(
@@ -73,32 +93,106 @@ def moved(
     return "run.paused" if new == "paused" else "run.status_changed", payload
 
 
+def resumed(run_id: str, old: str, new: str, attempt: int, from_step: str) -> dict[str, Any]:
+    """Return the payload of `run.resumed`; `from_step` is empty for the point where the run stood."""
+    payload = {"runId": run_id, "oldStatus": old, "newStatus": new, "reason": "resumed", "attempt": attempt}
+    return payload | {"fromStep": from_step} if from_step else payload
+
+
+def begin(step: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return type and payload of the event for a step's row that has begun."""
+    if step["type"] != "compensate":
+        return "step.started", started(step)
+    return "saga.compensation.started", _beginning(step) | _target(step)
+
+
+def end(step: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return type and payload of the event for a step's row that has completed, failed or timed out."""
+    kind, payload = ended(step)
+    if step["type"] != "compensate":
+        return kind, payload
+    if "output" in payload:
+        payload["result"] = payload.pop("output")
+    return kind.replace("step.", "saga.compensation."), payload | _target(step)
+
+
 def started(step: dict[str, Any]) -> dict[str, Any]:
-    """Return the payload of `step.started` for a step's row."""
-    payload = {
+    """Return the payload of `step.started` for a step's row, with what the step waits for."""
+    payload = _beginning(step)
+    until = step.get("sleep_until") or step.get("wait_until")
+    if until:
+        payload["until"] = format_instant(until)
+    payload.update((key, step[column]) for key, column in _WAITS.items() if step.get(column))
+    if step.get("input") is not None:
+        payload["input"] = msgspec.Raw(step["input"])
+    return payload
+
+
+def _beginning(step: dict[str, Any]) -> dict[str, Any]:
+    return {
         "stepId": step["step_id"],
         "stepName": step["name"],
         "stepType": step["type"],
         "attempt": step["attempt"],
         "startedAt": format_instant(step["started_at"]),
     }
-    if step["sleep_until"]:
-        payload["until"] = format_instant(step["sleep_until"])
-    return payload
 
 
 def ended(step: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return type and payload of the event for a step's row that has completed or failed."""
+    """Return type and payload of the `step.` event for a step's row that has completed, failed or timed out."""
     ended_at = format_instant(step["ended_at"])
     if step["status"] == "completed":
         return "step.completed", completed(step["step_id"], step["output"], step["duration_ms"], ended_at)
-    error = msgspec.Raw(step["error"])
-    return "step.failed", {"stepId": step["step_id"], "error": error, "attempt": step["attempt"], "endedAt": ended_at}
+    payload = {
+        "stepId": step["step_id"],
+        "error": msgspec.Raw(step["error"]),
+        "attempt": step["attempt"],
+        "endedAt": ended_at,
+    }
+    if step["status"] != "failed":
+        payload["rowStatus"] = step["status"]
+    return "step.failed", payload
 
 
 def completed(step_id: str, output: bytes, duration_ms: int, ended_at: str) -> dict[str, Any]:
     """Return the payload of `step.completed`; `output` is JSON text, `ended_at` RFC 3339."""
     return {"stepId": step_id, "output": msgspec.Raw(output), "durationMs": duration_ms, "endedAt": ended_at}
+
+
+def patched(step_id: str, original: bytes | None, output: bytes, by: str, reason: str) -> dict[str, Any]:
+    """Return the payload of `step.patched`; `original` is the output the step had (JSON text, None for none)."""
+    return {
+        "stepId": step_id,
+        **_output("originalOutput", original),
+        "patchedOutput": msgspec.Raw(output),
+        "patchedBy": by,
+        "reason": reason,
+    }
+
+
+def injected(step_id: str, previous: bytes | None, output: bytes, by: str, reason: str) -> dict[str, Any]:
+    """Return the payload of `step.injected`; `previous` is the output the step had (JSON text, None for none)."""
+    return {
+        "stepId": step_id,
+        **_output("previousOutput", previous),
+        "newOutput": msgspec.Raw(output),
+        "reason": reason,
+        "injectedBy": by,
+    }
+
+
+def discarded(step_id: str, reason: str) -> dict[str, Any]:
+    """Return the payload of `step.discarded`: the step's result is thrown away, and it will run again."""
+    return {"stepId": step_id, "reason": reason}
+
+
+def _target(step: dict[str, Any]) -> dict[str, Any]:
+    return {"compensationTargetStep": step.get("compensation_for", "")}
+
+
+def _output(name: str, payload: bytes | None) -> dict[str, Any]:
+    # A step that failed had no output, which is another thing than one of null.
+    return {} if payload is None else {name: msgspec.Raw(payload)}
 
 
 def write(

@@ -17,27 +17,51 @@ from ironflow_lab.models.runs import TERMINAL
 from ironflow_lab.models.server import Capabilities, Health, Ready
 from ironflow_lab.server.engine.ports import Reads
 from ironflow_lab.server.protocol.connect import Connect
+from ironflow_lab.server.protocol.eventlog import EventLog
 from ironflow_lab.server.protocol.exchange import Disconnected, Exchange, Receive, Scope, Send, first
 from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.messages import read
+from ironflow_lab.server.protocol.runs import Runs
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.wire import codec, discovery
 from ironflow_lab.wire.connect import SERVICE
-from ironflow_lab.wire.rest import AUDIT, LAB_AUDIT, LAB_WAIT, WORKERS, RunsWaitRequest, RunsWaitResponse
+from ironflow_lab.wire.rest import (
+    AUDIT,
+    EVENTS,
+    LAB_AUDIT,
+    LAB_WAIT,
+    LAB_WHY,
+    WORKERS,
+    RunsWaitRequest,
+    RunsWaitResponse,
+)
 
 log = logging.getLogger("ironflow_lab.server")
 
 _LAB_WORKERS = "/lab/v1/workers/"
 _LAB_RUNS, _FOLLOW = LAB_AUDIT.split("{}")
-LAB_ROUTES = ("runs/audit", "runs/wait", "workers/lease")
+_, _WHY = LAB_WHY.split("{}")
+LAB_ROUTES = ("runs/audit", "runs/wait", "runs/why", "workers/lease")
 FEATURES = (
     "functions",
     "events",
     "runs",
     "steps",
     "sleep",
+    "wait-for-event",
+    "invoke",
+    "publish",
+    "compensation",
     "retry",
+    "pause",
+    "inject",
+    "patch",
+    "resume",
+    "redaction",
+    "function-history",
+    "trigger-expressions",
+    "concurrency",
     "polling-workers",
     "recording",
     "audit",
@@ -54,13 +78,16 @@ class App:
         connect: Connect,
         workers: Workers,
         history: History,
+        events: EventLog,
+        runs: Runs,
         waiting: Waiting,
         reads: Reads,
         clock: Clock,
         version: str,
         token: str,
     ) -> None:
-        self._connect, self._workers, self._history = connect, workers, history
+        self._connect, self._workers, self._history, self._runs = connect, workers, history, runs
+        self._events = events
         self._waiting, self._reads, self._clock = waiting, reads, clock
         self._version, self._token = version, token
 
@@ -89,8 +116,12 @@ class App:
             await self._workers.serve(exchange)
         elif path.startswith(AUDIT):
             await self._history.serve(exchange)
+        elif path == EVENTS or path.startswith(EVENTS + "/"):
+            await self._events.serve(exchange)
         elif path.startswith(_LAB_RUNS) and path.endswith(_FOLLOW) and exchange.method == "GET":
             await self._history.follow(exchange, unquote(path[len(_LAB_RUNS) : -len(_FOLLOW)]))
+        elif path.startswith(_LAB_RUNS) and path.endswith(_WHY) and exchange.method == "GET":
+            await self._runs.why(exchange, unquote(path[len(_LAB_RUNS) : -len(_WHY)]))
         elif path == LAB_WAIT and exchange.method == "POST":
             await self._wait(exchange)
         elif path.startswith(_LAB_WORKERS) and path.endswith("/lease") and exchange.method == "GET":

@@ -17,6 +17,8 @@ from ironflow_lab.models.instant import format_instant, parse_instant
 
 # From here on whole numbers are written with an exponent, as proto JSON does.
 _EXPONENT = 1e21
+# No message has it; it stands in the function's metadata as well (rulings.md 29).
+_JSON_ONLY = frozenset({"pauseBehavior"})
 
 Convert = Callable[[Any], Any]
 Fill = Callable[[Any, Any], None]
@@ -55,12 +57,13 @@ class Plan:
         return found
 
     def fill(self, message: Any, values: dict[str, Any]) -> None:
-        """Set the message's fields.
+        """Set the message's fields, those apart that only JSON has.
 
         Raises KeyError for a name it has not, and OverflowError for a number too large for a double.
         """
         for name, value in values.items():
-            self._fills[name](message, value)
+            if name not in _JSON_ONLY:
+                self._fills[name](message, value)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ironflow_lab.errors import InvalidArgumentError
-from ironflow_lab.models import functions
+from ironflow_lab.models import events, functions
 from ironflow_lab.wire import codec
 
 # Far above any payload with a meaning, far below what exhausts a reader's stack.
@@ -17,10 +17,13 @@ _NESTED: dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]] = {
     functions.RegisterFunctionRequest: {
         "retry": functions.RetryConfig,
         "concurrency": functions.ConcurrencyConfig,
-    }
+    },
+    events.TriggerBatchRequest: {"events": events.TriggerRequest},
 }
+# How a reader complains of a field of bytes that does not hold base64.
+_BYTES = ("`bytes`", "base64")
 # Fields that hold records; what lies below any other belongs to the user, nulls included.
-_RECORDS = frozenset({"concurrency", "error", "jobs", "retry", "steps", "triggers", "version", "yield"})
+_RECORDS = frozenset({"concurrency", "error", "events", "jobs", "retry", "steps", "triggers", "version", "yield"})
 
 
 def read(body: bytes, kind: type[Any]) -> Any:
@@ -35,7 +38,8 @@ def read(body: bytes, kind: type[Any]) -> Any:
         if codec.is_deep(text, DEEPEST):
             raise RecursionError
     except msgspec.ValidationError as error:
-        raise InvalidArgumentError(f"the message is not a {kind.__name__}: {error}") from None
+        remedy = "; JSON text travels there in base64" if any(word in str(error) for word in _BYTES) else ""
+        raise InvalidArgumentError(f"the message is not a {kind.__name__}: {error}{remedy}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"the body is not JSON in UTF-8: {error}") from None
     except RecursionError:
@@ -78,6 +82,8 @@ def _camel(body: bytes, kind: type[msgspec.Struct]) -> bytes:
 
 
 def _renamed(value: Any, spelled: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_renamed(item, spelled) for item in value]
     return {spelled.get(key, key): item for key, item in value.items()} if isinstance(value, dict) else value
 
 

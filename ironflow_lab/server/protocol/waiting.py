@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Recorded, Wake
+from ironflow_lab.server.engine.outcome import Ended, Erased, Freed, Held, Pausing, Recorded, Wake
 from ironflow_lab.server.protocol.exchange import first
 
 
@@ -39,14 +39,18 @@ class Waiting:
             match wake:
                 case Recorded(run_id):
                     self._call(run_id)
+                case Erased(run_ids):
+                    for run_id in run_ids:
+                        self._call(run_id)
                 case Ended(run_id, terminal):
                     self._call(run_id)
                     for waiter in self._runs.get(run_id, ()):
                         if terminal or not waiter.terminal_only:
                             waiter.settle(run_id)
                 case Freed(run_id, execution_seq, worker_id, revoked=True):
-                    line = {"type": "cancel", "run_id": run_id, "job_id": f"{run_id}.{execution_seq}"}
-                    self._tell(worker_id, msgspec.json.encode(line))
+                    self._tell_of("cancel", worker_id, run_id, execution_seq)
+                case Pausing(run_id, execution_seq, worker_id):
+                    self._tell_of("pause", worker_id, run_id, execution_seq)
                 case Held(worker_id, held=False):
                     self._tell(worker_id, None)
 
@@ -119,6 +123,10 @@ class Waiting:
     def _call(self, run_id: str) -> None:
         for called in self._followers.get(run_id, ()):
             called.set()
+
+    def _tell_of(self, kind: str, worker_id: str, run_id: str, execution_seq: int) -> None:
+        line = {"type": kind, "run_id": run_id, "job_id": f"{run_id}.{execution_seq}"}
+        self._tell(worker_id, msgspec.json.encode(line))
 
     def _tell(self, worker_id: str, line: bytes | None) -> None:
         for lines in self._leases.get(worker_id, ()):

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ironflow_lab.clock import SECOND
-from ironflow_lab.errors import ApiError, InvalidArgumentError, NotFoundError
+from ironflow_lab.errors import ApiError, InvalidArgumentError, NotFoundError, StaleExecutionError
 from ironflow_lab.models.workers import Fence, HeartbeatRequest, JobBatch, JobUpdate, RegisterRequest
 from ironflow_lab.server.engine.commands import (
     Ack,
@@ -26,6 +26,7 @@ from ironflow_lab.server.engine.commands import (
     run_of_job,
 )
 from ironflow_lab.server.engine.ports import Desk
+from ironflow_lab.server.engine.reports import STALE
 from ironflow_lab.server.protocol.exchange import Exchange, first
 from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.waiting import Waiting
@@ -133,7 +134,11 @@ class Workers:
     async def _report(self, exchange: Exchange, worker_id: str, job_id: str) -> None:
         update: JobUpdate = await _message(exchange, JobUpdate)
         command = Report(env=exchange.env, worker_id=worker_id, job_id=job_id, update=update)
-        await _answer(exchange, await self._desk.submit(command))
+        answer = await self._desk.submit(command)
+        if answer.status == STALE:
+            words = "the steps are stored and the run is paused; drop the job"
+            raise StaleExecutionError(words, code="STALE_EXECUTION")
+        await _answer(exchange, answer)
 
     async def lease(self, exchange: Exchange, worker_id: str) -> None:
         """Hold the worker's leases while this answer is open; queue its runs again once it is not."""

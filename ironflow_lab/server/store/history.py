@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,27 +31,38 @@ _LARGEST_PAGE_BYTES = 8 * 1024 * 1024
 class Pasts:
     """The audit events of the runs looked at last, so that scrubbing a run reads only what is new.
 
-    Events are never changed or removed; whoever comes to do so must forget the run here.
+    Events are changed by a redaction and removed with their run only: `forget` has to be told of both.
     """
 
     def __init__(self, *, most: int = 32 * 1024 * 1024) -> None:
         self._most = most
         self._kept: OrderedDict[str, _Past] = OrderedDict()
         self._lock = threading.Lock()
+        self._forgotten = 0
 
     def of(self, db: sqlite3.Connection, run_id: str) -> list[Told]:
         """Return all events of the run, oldest first; the list must not be changed."""
         with self._lock:
-            known = self._kept.get(run_id, _NO_PAST)
+            known, then = self._kept.get(run_id, _NO_PAST), self._forgotten
         new: list[Moment] = db.execute(_SQL["moments"], {"run_id": run_id, "after": known.until}).fetchall()
         if new:
             size = known.size + sum(len(payload) for *_, payload in new)
             known = _Past([*known.events, *tell(new)], new[-1][2], size)
-        self._keep(run_id, known)
+        self._keep(run_id, known, then)
         return known.events
 
-    def _keep(self, run_id: str, past: _Past) -> None:
+    def forget(self, run_ids: Iterable[str]) -> None:
+        """Drop what is known of these runs, and whatever is being read of any run at this moment."""
         with self._lock:
+            self._forgotten += 1
+            for run_id in run_ids:
+                self._kept.pop(run_id, None)
+
+    def _keep(self, run_id: str, past: _Past, then: int) -> None:
+        with self._lock:
+            if then != self._forgotten:
+                # It may have been read before the rows were changed.
+                return
             self._kept[run_id] = past
             self._kept.move_to_end(run_id)
             total = sum(one.size for one in self._kept.values())

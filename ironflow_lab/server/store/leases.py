@@ -10,6 +10,7 @@ from __future__ import annotations
 from ironflow_lab.clock import SECOND
 from ironflow_lab.server.engine.commands import Lapse
 from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Renewed, Wake
+from ironflow_lab.server.engine.reasons import Lease
 
 _NEVER = 1 << 62
 # A worker acknowledges a job before anything else; one that does not has never got it.
@@ -82,6 +83,16 @@ class Leases:
             due.append(Lapse(run_id=run_id, execution_seq=entry.execution_seq, at=at, timed_out=timed_out))
         self._next = min(following, now + _AGAIN_NS) if due else following
         return due
+
+    def of(self, run_id: str) -> Lease | None:
+        """Return the lease of the run's segment, None when it is in nobody's hands."""
+        entry = self._entries.get(run_id)
+        return None if entry is None else Lease(entry.lease_until == _NEVER, entry.lease_until)
+
+    @property
+    def holders(self) -> frozenset[str]:
+        """The workers whose lease connection is open."""
+        return frozenset(self._held)
 
     def next_deadline(self) -> int | None:
         """Return the instant at which `lapsed` should be asked next; None when nothing is in hand."""

@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from ironflow_lab.models.events import TriggerResponse
-from ironflow_lab.models.functions import RegisterFunctionRequest
-from ironflow_lab.models.workers import CompletedStep
+from ironflow_lab.models.workers import CompletedStep, Yield
 from ironflow_lab.server.engine import commands
 from ironflow_lab.server.engine.claims import MOST_JOBS, ClaimState, WorkerRuns
 from ironflow_lab.server.engine.commands import run_of_job
 from ironflow_lab.server.engine.events import EmitState
+from ironflow_lab.server.engine.reasons import Situation
 from ironflow_lab.server.engine.records import (
-    DueRun,
-    EventState,
-    FunctionState,
+    Case,
+    CorrectedStep,
     QueuedRun,
     ReportedRun,
-    RetryPolicy,
+    ResumedRun,
     RunState,
     StepState,
+    Timer,
     WorkerState,
 )
-from ironflow_lab.server.store import queries
-from ironflow_lab.wire import codec
+from ironflow_lab.server.engine.steps import run_of_step
+from ironflow_lab.server.engine.waits import text_at
+from ironflow_lab.server.store import load_erase, load_events, load_functions, queries
+from ironflow_lab.server.store.rows import event_of, function_of, run_of, step_of, timer_of
 
 _SQL = queries.load("loads")
-
-# Every emit reads every function: the same few texts, decoded over and over again without these.
-_definition = lru_cache(maxsize=1_024)(partial(codec.decode, kind=RegisterFunctionRequest))
-_policy = lru_cache(maxsize=1_024)(msgspec.json.Decoder(RetryPolicy).decode)
+_RUNS, _TIMERS, _STEPS = (_SQL[name] + " " for name in ("runs", "timers", "steps"))
 _names = lru_cache(maxsize=1_024)(msgspec.json.Decoder(tuple[str, ...]).decode)
 
 
@@ -43,21 +42,42 @@ def load(db: sqlite3.Connection, command: commands.Command, now: int) -> Any:
     return _LOADS[type(command)](db, command, now)
 
 
-def function_of(row: Any) -> FunctionState:
-    """Return a function's row as a record."""
-    return FunctionState(
-        id=row[0],
-        version=row[1],
-        status=row[2],
-        definition=_definition(row[3]),
-        created_at=row[4],
-        updated_at=row[5],
-    )
+def run_by_id(db: sqlite3.Connection, run_id: str) -> RunState | None:
+    """Return one run."""
+    row = db.execute(_RUNS + _SQL["of_run"], {"id": run_id}).fetchone()
+    return None if row is None else run_of(row)
 
 
-def _function(db: sqlite3.Connection, command: commands.RegisterFunction, now: int) -> FunctionState | None:
-    row = db.execute(_SQL["function"], {"env": command.env, "id": command.request.id}).fetchone()
-    return None if row is None else function_of(row)
+def case_of(db: sqlite3.Connection, run_id: str) -> Case | None:
+    """Return one run with its wait, and with the run that waits for its end."""
+    run = run_by_id(db, run_id)
+    return None if run is None else _case(db, run)
+
+
+def _case(db: sqlite3.Connection, run: RunState) -> Case:
+    timer = step = None
+    if run.status in ("waiting", "paused"):
+        timer = _timer(db, run.id)
+        step = None if timer is None else _step(db, run.id, timer.step_id)
+    return Case(run=run, timer=timer, step=step, parent=_parent(db, run) if run.parent_run_id else None)
+
+
+def _parent(db: sqlite3.Connection, run: RunState) -> Case | None:
+    timer = _timer(db, run.parent_run_id)
+    parent = run_by_id(db, run.parent_run_id) if timer is not None and timer.child == run.id else None
+    if timer is None or parent is None:
+        return None
+    return Case(run=parent, timer=timer, step=_step(db, parent.id, timer.step_id))
+
+
+def _timer(db: sqlite3.Connection, run_id: str) -> Timer | None:
+    row = db.execute(_TIMERS + _SQL["timer_of_run"], {"run_id": run_id}).fetchone()
+    return None if row is None else timer_of(row)
+
+
+def _step(db: sqlite3.Connection, run_id: str, step_id: str) -> StepState | None:
+    row = db.execute(_STEPS + _SQL["step"], {"run_id": run_id, "step_id": step_id}).fetchone()
+    return None if row is None else step_of(row)
 
 
 def _emit(db: sqlite3.Connection, command: commands.EmitEvent, now: int) -> EmitState:
@@ -67,12 +87,34 @@ def _emit(db: sqlite3.Connection, command: commands.EmitEvent, now: int) -> Emit
             started = db.execute(_SQL["run_ids_of_event"], {"event_id": row[0]}).fetchall()
             return EmitState(earlier=TriggerResponse(event_id=row[0], run_ids=tuple(run_id for (run_id,) in started)))
     rows = db.execute(_SQL["functions_of"], {"env": command.env}).fetchall()
-    return EmitState(functions=tuple(function_of(row) for row in rows))
+    return EmitState(functions=tuple(function_of(row) for row in rows), waiting=_awaiting(db, command))
 
 
-def _run(db: sqlite3.Connection, run_id: str) -> RunState | None:
-    row = db.execute(_SQL["run"], {"id": run_id}).fetchone()
-    return None if row is None else _run_of(row)
+def _awaiting(db: sqlite3.Connection, command: commands.EmitEvent) -> tuple[Case, ...]:
+    """Return the runs that wait for the event: by name, and by its text at each path that somebody looks at."""
+    named = {"env": command.env, "event": command.name}
+    paths = [path for (path,) in db.execute(_SQL["awaited_paths"], named)]
+    if not paths:
+        return ()
+    fields: dict[str, Any] = {"name": command.name, "version": command.version, "source": command.source}
+    fields["data"] = msgspec.json.decode(command.data)
+    fields["metadata"] = None if command.metadata is None else msgspec.json.decode(command.metadata)
+    found: list[Timer] = []
+    for path in paths:
+        value = text_at(fields, path) if path else ""
+        if value is not None:
+            rows = db.execute(_TIMERS + _SQL["awaiting"], {**named, "path": path, "value": value})
+            found += map(timer_of, rows.fetchall())
+    cases = (_waiting(db, timer) for timer in found)
+    return tuple(case for case in cases if case is not None)
+
+
+def _waiting(db: sqlite3.Connection, timer: Timer) -> Case | None:
+    run = run_by_id(db, timer.run_id)
+    if run is None:
+        return None
+    parent = _parent(db, run) if run.parent_run_id else None
+    return Case(run=run, timer=timer, step=_step(db, run.id, timer.step_id), parent=parent)
 
 
 def _worker(db: sqlite3.Connection, env: str, worker_id: str) -> WorkerState | None:
@@ -85,8 +127,8 @@ def _worker_only(db: sqlite3.Connection, command: commands.Heartbeat | commands.
 
 
 def _worker_runs(db: sqlite3.Connection, command: commands.RegisterWorker | commands.Release, now: int) -> WorkerRuns:
-    rows = db.execute(_SQL["in_hand"], {"env": command.env, "worker_id": command.worker_id}).fetchall()
-    running = tuple(_run_of(row) for row in rows)
+    rows = db.execute(_RUNS + _SQL["in_hand"], {"env": command.env, "worker_id": command.worker_id}).fetchall()
+    running = tuple(run_of(row) for row in rows)
     return WorkerRuns(worker=_worker(db, command.env, command.worker_id), running=running)
 
 
@@ -98,118 +140,158 @@ def _claim(db: sqlite3.Connection, command: commands.Claim, now: int) -> ClaimSt
     most = min(command.available, MOST_JOBS)
     for function_id in worker.function_ids:
         found = {"env": command.env, "function_id": function_id, "limit": most}
-        rows += db.execute(_SQL["queue"], found).fetchall()
-    runs = sorted((_run_of(row) for row in rows), key=lambda run: (run.updated_at, run.id))
+        if db.execute(_SQL["hands_out"], found).fetchone() is not None:
+            rows += db.execute(_RUNS + _SQL["queue"], found).fetchall()
+            if db.execute(_SQL["has_lanes"], found).fetchone() is not None:
+                rows += db.execute(_RUNS + _SQL["queue_of_lanes"], found).fetchall()
+    runs = sorted((run_of(row) for row in rows), key=lambda run: (run.eligible_at, run.id))
     return ClaimState(worker=worker, queued=tuple(_queued(db, run) for run in runs[:most]))
 
 
 def _queued(db: sqlite3.Connection, run: RunState) -> QueuedRun:
-    event = _event_of(db.execute(_SQL["event"], {"id": run.event_id}).fetchone())
+    event = event_of(db.execute(_SQL["event_of_run"], {"id": run.id}).fetchone())
+    free = run.lane_limit - len(_in_lane(db, run)) if run.lane_limit else 0
     if run.execution_seq == 0:
-        return QueuedRun(run=run, event=event, completed=(), next_sequence=0)
-    rows = db.execute(_SQL["completed_steps"], {"run_id": run.id}).fetchall()
-    completed = tuple(
-        CompletedStep(step_id=step_id, name=name, output=msgspec.Raw(output)) for step_id, name, output in rows
-    )
+        return QueuedRun(run=run, event=event, completed=(), next_sequence=0, free=free)
+    rows = db.execute(_SQL["done_steps"], {"run_id": run.id}).fetchall()
     (following,) = db.execute(_SQL["next_sequence"], {"run_id": run.id}).fetchone()
-    return QueuedRun(run=run, event=event, completed=completed, next_sequence=following)
+    return QueuedRun(run=run, event=event, completed=tuple(map(_done, rows)), next_sequence=following, free=free)
+
+
+def _done(row: tuple[str, str, bytes | None, bytes | None]) -> CompletedStep:
+    step_id, name, output, error = row
+    if error is not None:
+        return CompletedStep(step_id=step_id, name=name, status="failed", error=msgspec.Raw(error))
+    return CompletedStep(step_id=step_id, name=name, output=msgspec.Raw(output or b"null"))
+
+
+def _in_lane(db: sqlite3.Connection, run: RunState) -> tuple[str, ...]:
+    found = {"env": run.env, "function_id": run.function_id, "lane": run.lane}
+    return tuple(run_id for (run_id,) in db.execute(_SQL["in_lane"], found))
 
 
 def _unclaim(db: sqlite3.Connection, command: commands.Unclaim, now: int) -> tuple[RunState, ...]:
-    found = (_run(db, fence.run_id) for fence in command.fences)
+    found = (run_by_id(db, fence.run_id) for fence in command.fences)
     return tuple(run for run in found if run is not None)
 
 
 def _running(db: sqlite3.Connection, command: commands.Restart, now: int) -> tuple[RunState, ...]:
-    return tuple(_run_of(row) for row in db.execute(_SQL["running"]).fetchall())
+    return tuple(run_of(row) for row in db.execute(_RUNS + _SQL["running"]).fetchall())
 
 
 def _reported(db: sqlite3.Connection, command: commands.Report, now: int) -> ReportedRun:
-    run = _run(db, run_of_job(command.job_id)[0])
-    if run is None or not run.recording or not command.update.steps:
-        return ReportedRun(run=run)
-    step_ids = msgspec.json.encode([step.id for step in command.update.steps]).decode()
-    rows = db.execute(_SQL["known_steps"], {"run_id": run.id, "step_ids": step_ids})
-    return ReportedRun(run=run, steps={row[0]: _step_of(row) for row in rows})
+    case, update = case_of(db, run_of_job(command.job_id)[0]), command.update
+    if case is None:
+        return ReportedRun()
+    run, steps = case.run, dict[str, StepState]()
+    wanted = update.yield_ if isinstance(update.yield_, Yield) else None
+    named = [step.id for step in update.steps] if run.recording else []
+    if wanted is not None:
+        named.append(wanted.step_id)
+    if named:
+        asked = {"run_id": run.id, "step_ids": msgspec.json.encode(named).decode()}
+        steps = {row[0]: step_of(row) for row in db.execute(_STEPS + _SQL["known_steps"], asked)}
+    state = ReportedRun(case=case, steps=steps)
+    if run.pause_requested:
+        worker = _worker(db, run.env, run.worker_id)
+        state = msgspec.structs.replace(state, cooperative=worker is not None and worker.instance_id != "")
+    return state if wanted is None else _yielded(db, state, run, wanted)
 
 
-def _due(db: sqlite3.Connection, command: commands.WakeDue, now: int) -> tuple[DueRun, ...]:
-    rows = db.execute(_SQL["due"], {"now": now, "limit": command.limit}).fetchall()
-    return tuple(_due_run(db, _run_of(row)) for row in rows)
+def _yielded(db: sqlite3.Connection, state: ReportedRun, run: RunState, wanted: Yield) -> ReportedRun:
+    (following,) = db.execute(_SQL["next_sequence"], {"run_id": run.id}).fetchone()
+    state = msgspec.structs.replace(state, next_sequence=following)
+    if wanted.type == "wait_for_event":
+        row = db.execute(_SQL["event_of_run"], {"id": run.id}).fetchone()
+        return msgspec.structs.replace(state, event=event_of(row))
+    if isinstance(wanted.function_id, str):
+        row = db.execute(_SQL["function"], {"env": run.env, "id": wanted.function_id}).fetchone()
+        return msgspec.structs.replace(state, child=None if row is None else function_of(row))
+    return state
 
 
-def _due_run(db: sqlite3.Connection, run: RunState) -> DueRun:
-    if not (run.recording and run.due_step):
-        return DueRun(run=run)
-    (began,) = db.execute(_SQL["sleep_began"], {"run_id": run.id, "step_id": run.due_step}).fetchone()
-    return DueRun(run=run, sleep_began=began)
+def _due(db: sqlite3.Connection, command: commands.WakeDue, now: int) -> tuple[Case, ...]:
+    rows = db.execute(_TIMERS + _SQL["due"], {"now": now, "limit": command.limit}).fetchall()
+    cases = (_waiting(db, timer_of(row)) for row in rows)
+    return tuple(case for case in cases if case is not None)
 
 
-def _step_of(row: tuple[Any, ...]) -> StepState:
-    return StepState(
-        name=row[1],
-        type=row[2],
-        status=row[3],
-        attempt=row[4],
-        output=row[5],
-        error=row[6],
-        started_at=row[7],
-        ended_at=row[8],
-        duration_ms=row[9],
-        sleep_until=row[10],
-        compensation_for=row[11],
+def _resumed(db: sqlite3.Connection, command: commands.ResumeRun, now: int) -> ResumedRun:
+    case = case_of(db, command.run_id)
+    if case is None or not (command.from_step or case.run.status == "failed"):
+        return ResumedRun(case=case)
+    rows = db.execute(_SQL["steps_with_rows"], {"run_id": case.run.id}).fetchall()
+    return ResumedRun(case=case, steps=tuple((row[0], row[-1], step_of(row)) for row in rows))
+
+
+def _injected(db: sqlite3.Connection, command: commands.InjectOutput, now: int) -> CorrectedStep:
+    run = run_by_id(db, command.run_id)
+    return CorrectedStep() if run is None else _step_named(db, run, command.step_id)
+
+
+def _patched(db: sqlite3.Connection, command: commands.PatchStep, now: int) -> CorrectedStep:
+    run = run_by_id(db, run_of_step(command.step_id))
+    return CorrectedStep() if run is None else _step_named(db, run, command.step_id)
+
+
+def _step_named(db: sqlite3.Connection, run: RunState, asked: str) -> CorrectedStep:
+    """Return a step of the run by its deterministic id or by its row's."""
+    row = db.execute(_STEPS + _SQL["step"], {"run_id": run.id, "step_id": asked}).fetchone()
+    row = row or db.execute(_STEPS + _SQL["step_by_row"], {"run_id": run.id, "id": asked}).fetchone()
+    return CorrectedStep(run=run) if row is None else CorrectedStep(run=run, step_id=row[0], step=step_of(row))
+
+
+def _situation(db: sqlite3.Connection, command: commands.Explain, now: int) -> Situation:
+    run = run_by_id(db, command.run_id)
+    if run is None:
+        return Situation()
+    asked = {"env": run.env, "id": run.function_id, "function_id": run.function_id}
+    function = db.execute(_SQL["function"], asked).fetchone()
+    (error,) = db.execute(_SQL["run_error"], {"id": run.id}).fetchone()
+    timer = _timer(db, run.id) if run.status in ("waiting", "paused") else None
+    child = db.execute(_SQL["run_status"], {"id": timer.child}).fetchone() if timer and timer.child else None
+    queued = run.status == "waiting_for_capacity"
+    lane = _in_lane(db, run) if queued and run.lane_limit and not run.holding else ()
+    return Situation(
+        run=run,
+        timer=timer,
+        function_status="" if function is None else function[2],
+        workers=tuple(worker_id for (worker_id,) in db.execute(_SQL["workers_of"], asked)),
+        position=db.execute(_SQL["queue_position"], {"id": run.id}).fetchone()[0] if queued else 0,
+        ahead=lane if len(lane) >= run.lane_limit else (),
+        error="" if error is None else msgspec.json.decode(error).get("message", ""),
+        child_status="" if child is None else child[0],
     )
 
 
-def _event_of(row: tuple[Any, ...]) -> EventState:
-    return EventState(
-        id=row[0],
-        name=row[1],
-        data=row[2],
-        metadata=row[3],
-        version=row[4],
-        source=row[5],
-        idempotency_key=row[6],
-        at=row[7],
-    )
+def _acked(db: sqlite3.Connection, command: commands.Ack, now: int) -> RunState | None:
+    return run_by_id(db, command.fence.run_id)
 
 
-def _run_of(row: tuple[Any, ...]) -> RunState:
-    return RunState(
-        id=row[0],
-        env=row[1],
-        function_id=row[2],
-        event_id=row[3],
-        status=row[4],
-        attempt=row[5],
-        policy=_policy(row[6]),
-        timeout_ms=row[7],
-        executed_ns=row[8],
-        execution_seq=row[9],
-        lease_token=row[10],
-        worker_id=row[11],
-        created_at=row[12],
-        updated_at=row[13],
-        started_at=row[14],
-        claimed_at=row[15],
-        due_step=row[16],
-        recording=row[17],
-    )
+def _by_run(db: sqlite3.Connection, command: Any, now: int) -> Case | None:
+    return case_of(db, command.run_id)
 
 
 _LOADS: dict[type, Callable[[sqlite3.Connection, Any, int], Any]] = {
-    commands.RegisterFunction: _function,
+    **load_functions.LOADS,
+    **load_events.LOADS,
+    **load_erase.LOADS,
     commands.EmitEvent: _emit,
-    commands.CancelRun: lambda db, command, now: _run(db, command.run_id),
+    commands.CancelRun: _by_run,
+    commands.PauseRun: _by_run,
+    commands.InjectOutput: _injected,
+    commands.PatchStep: _patched,
+    commands.ResumeRun: _resumed,
+    commands.Explain: _situation,
     commands.RegisterWorker: _worker_runs,
     commands.Heartbeat: _worker_only,
     commands.Hold: _worker_only,
     commands.Release: _worker_runs,
     commands.Claim: _claim,
     commands.Unclaim: _unclaim,
-    commands.Ack: lambda db, command, now: _run(db, command.fence.run_id),
+    commands.Ack: _acked,
     commands.Report: _reported,
     commands.Restart: _running,
     commands.WakeDue: _due,
-    commands.Lapse: lambda db, command, now: _run(db, command.run_id),
+    commands.Lapse: _by_run,
 }

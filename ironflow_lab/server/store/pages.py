@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, urlsafe_b64encode
 
 from ironflow_lab.errors import InvalidArgumentError
+from ironflow_lab.models.instant import Word
 
 LARGEST = 1_000
 _FOREIGN = "the cursor is not one this server gave; start again without it"
@@ -39,7 +40,21 @@ def read(cursor: str) -> str:
 
 def number(cursor: str) -> int:
     """Return the number a cursor stands after; raises `InvalidArgumentError` for a foreign one."""
-    value = read(cursor)
+    return _whole(read(cursor))
+
+
+def pair(cursor: str) -> tuple[int, int]:
+    """Return the two numbers, written `1.2`, a cursor stands after; raises `InvalidArgumentError` for a foreign one."""
+    first, _, second = read(cursor).partition(".")
+    return _whole(first), _whole(second)
+
+
+def known(word: Word) -> str:
+    """Return the word, or nothing for one this server does not know: that means no filter (rpc.md 2.5)."""
+    return str(word) if word in type(word).numbers.values() else ""
+
+
+def _whole(value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 20 and int(value) < 2**63):
         raise InvalidArgumentError(_FOREIGN)
     return int(value)

@@ -20,6 +20,18 @@ def load(file: str) -> dict[str, str]:
 
 
 @cache
+def load_all(prefix: str) -> dict[str, str]:
+    """Return the statements of every `sql/<prefix>*.sql` by name; a name may stand in one file only."""
+    found: dict[str, str] = {}
+    for entry in sorted(files(__package__).joinpath("sql").iterdir(), key=lambda entry: entry.name):
+        if entry.name.startswith(prefix) and entry.name.endswith(".sql"):
+            statements = load(entry.name.removesuffix(".sql"))
+            assert not found.keys() & statements.keys(), entry.name
+            found |= statements
+    return found
+
+
+@cache
 def migrations() -> tuple[tuple[int, str], ...]:
     """Return the numbered migrations in order, as number and script."""
     folder = files(__package__).joinpath("migrations")

@@ -15,22 +15,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from ironflow_lab.clock import MILLISECOND, SECOND, Clock, Ids
 from ironflow_lab.errors import ApiError, FailedPreconditionError, InternalError, UnavailableError
 from ironflow_lab.models.workers import JobBatch
-from ironflow_lab.server.engine.commands import Claim, Command, Restart, WakeDue
+from ironflow_lab.server.engine.commands import (
+    Ack,
+    Claim,
+    Command,
+    Explain,
+    Heartbeat,
+    Hold,
+    RegisterWorker,
+    Release,
+    Report,
+    Restart,
+    WakeDue,
+)
 from ironflow_lab.server.engine.decide import decide
 from ironflow_lab.server.engine.outcome import Held, Runnable, Wake, Write
+from ironflow_lab.server.engine.reasons import Presence
 from ironflow_lab.server.store import database, queries
 from ironflow_lab.server.store.leases import Leases
 from ironflow_lab.server.store.loads import load
 
 log = logging.getLogger("ironflow_lab.server")
 
-_WRITES = queries.load("writes")
+_WRITES = queries.load_all("writes")
 _LOADS = queries.load("loads")
 _LARGEST_BATCH = 256
 _EMPTY = JobBatch()
+# What a worker that lives sends.
+_SIGNS = (Ack, Claim, Heartbeat, Hold, RegisterWorker, Report)
 # How long a worker of ours has, after the server's restart, to open its lease connection again.
 RECONNECT_NS = 5 * SECOND
 # How long timers rest after one could not be stored: a full disk does not get better by asking.
@@ -85,6 +102,8 @@ class Writer:
         self._leases = Leases(lease_ns)
         self._inbox: queue.SimpleQueue[Ticket | Withdrawal | None] = queue.SimpleQueue()
         self._parked: dict[Any, Ticket] = {}
+        # When each worker was heard of last, by anything it sends.
+        self._seen: dict[str, int] = {}
         self._next_due: int | None = None
         self._resting_until = 0
         self._thread = threading.Thread(target=self._run, name="ironflow-writer", daemon=True)
@@ -198,7 +217,14 @@ class Writer:
             raise batch.lost
         now = self._clock.now()
         try:
-            outcome = decide(load(self._db, command, now), command, now, self._ids)
+            state = load(self._db, command, now)
+            if isinstance(command, Explain):
+                state = replace(state, presence=self._presence(command.run_id, now))
+            outcome = decide(state, command, now, self._ids)
+            if isinstance(command, _SIGNS):
+                self._seen[command.worker_id] = now
+            elif isinstance(command, Release) and outcome.wakes:
+                self._seen.pop(command.worker_id, None)
             self._write(batch, outcome.writes)
         except ApiError:
             raise
@@ -209,6 +235,13 @@ class Writer:
             log.exception("a command failed: %r", type(command).__name__)
             raise InternalError(f"the server could not decide {type(command).__name__}; see its log") from error
         return outcome.answer, outcome.wakes
+
+    def _presence(self, run_id: str, now: int) -> Presence:
+        polling = (ticket.command.worker_id for ticket in self._parked.values() if isinstance(ticket.command, Claim))
+        heard = {worker_id for worker_id, at in self._seen.items() if now - at <= self._lease_ns}
+        waiting = frozenset(polling)
+        alive = waiting | self._leases.holders | heard
+        return Presence(alive=alive, polling=waiting, lease=self._leases.of(run_id))
 
     def _write(self, batch: _Batch, writes: tuple[Write, ...]) -> None:
         if not writes:

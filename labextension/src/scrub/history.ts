@@ -6,6 +6,8 @@ import type { Chunk, EventType, Lane, Meta } from './model.ts';
 import { LaneIndex } from './spans.ts';
 import { operationsOf, Timeline } from './state.ts';
 
+const OPERATORS = new Set(['run.resumed', 'run.redacted', 'step.discarded', 'step.redacted']);
+
 export class History {
   meta: Meta;
   types: EventType[] = [];
@@ -68,7 +70,10 @@ export class History {
       const step = ['steps', this.laneAt(position) - 1, 'by'];
       return String(valueAt(this.timeline.at(position), step) ?? 'operator');
     }
-    return type.startsWith('step.') ? 'worker' : '';
+    if (OPERATORS.has(type)) {
+      return 'operator';
+    }
+    return type.startsWith('step.') || type.startsWith('saga.') ? 'worker' : '';
   }
 
   /** Returns the nearest significant position in a direction, or the end of the run on that side. */
@@ -83,6 +88,11 @@ export class History {
   /** Returns milliseconds since the first event. */
   ms(position: number): number {
     return position < 1 ? 0 : (this.events.ms[position - 1] as number);
+  }
+
+  /** Returns whether a lane has not begun at a position, or what it did is discarded; `document` is the state. */
+  ghost({ position, document }: { position: number; document: Json }, lane: number): boolean {
+    return this.index.appears(lane) > position || (lane > 0 && this.status(document, lane) === 'pending');
   }
 
   /** Returns the status of a lane in a document; empty for a ghost. */

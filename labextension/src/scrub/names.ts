@@ -1,4 +1,4 @@
-/** The names of the lanes in view, each with its status at the cursor; ghosts are those not started yet. */
+/** The names of the lanes in view, each with its status at the cursor; ghosts are those that have not begun. */
 
 import { h, keep, setAttribute, setText, uniqueId } from './dom.ts';
 import { clip } from './format.ts';
@@ -67,6 +67,7 @@ export class Names {
     const [mark, label, words] = row.children as unknown as [Element, Element, Element];
     setText(mark, sign);
     setText(label, clip(name, 200));
-    setText(words, ghost ? ', not yet' : `, ${wordsOf(status)}`);
+    // What was discarded has a status, and has not begun all the same.
+    setText(words, ghost && !status ? ', not yet' : `, ${wordsOf(status)}`);
   }
 }

@@ -80,7 +80,7 @@ export class Stage {
       lanes: () => history.lanes.length,
       name: lane => history.laneName(lane),
       status: lane => (this.#moment === undefined ? '' : history.status(this.#moment.document, lane)),
-      ghost: lane => history.index.appears(lane) > (this.#moment?.position ?? 0),
+      ghost: lane => this.#moment === undefined || history.ghost(this.#moment, lane),
     });
     this.#build();
     this.#listen();

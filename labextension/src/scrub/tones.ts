@@ -14,6 +14,7 @@ const TONES = new Map<string, readonly [Tone, string]>([
   ['retrying', ['wait', '↻']],
   ['paused', ['wait', '‖']],
   ['waiting_for_capacity', ['wait', '…']],
+  ['pending', ['', '·']],
 ]);
 
 /** Returns the tone and the sign of a status; the empty one is of what has not happened yet. */

@@ -180,8 +180,8 @@ def build(bench: Bench, wanted: list[str]) -> list[Any]:
     return built
 
 
-def main() -> None:
-    """Run the worker until SIGTERM drains it."""
+def work(build: Callable[[Bench, list[str]], list[Any]]) -> None:
+    """Run a worker with the functions that `build` returns until SIGTERM drains it."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("url", "prefix", "worker-id", "ledger", "gates", "functions"):
         parser.add_argument(f"--{name}", required=True)
@@ -206,4 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    work(build)

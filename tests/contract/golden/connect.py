@@ -16,15 +16,24 @@ from ironflow_lab.models.events import (
 )
 from ironflow_lab.models.functions import (
     ConcurrencyConfig,
+    DeleteFunctionRequest,
     Function,
+    FunctionHistoryEntry,
     FunctionStatus,
+    GetFunctionAtVersionRequest,
+    GetFunctionAtVersionResponse,
     GetFunctionRequest,
+    ListFunctionHistoryRequest,
+    ListFunctionHistoryResponse,
     ListFunctionsRequest,
     ListFunctionsResponse,
     RegisterFunctionRequest,
     RegisterFunctionResponse,
     RetryConfig,
+    RollbackFunctionRequest,
+    RollbackFunctionResponse,
     Trigger,
+    UpdateFunctionStatusRequest,
 )
 from ironflow_lab.models.instant import Instant, Int64, parse_instant
 from ironflow_lab.models.runs import (
@@ -89,6 +98,7 @@ FUNCTIONS: dict[str, Any] = {
             "maxOpenDurationMs": 600000,
         },
         cancel_on=({"event": "order.cancelled", "match": "orderId"},),
+        pause_behavior="release",
     ),
     "register_function_request_push": RegisterFunctionRequest(
         id="notify",
@@ -139,7 +149,39 @@ FUNCTIONS: dict[str, Any] = {
         recording=True,
         recording_profile="all",
         metadata={"team": "ops"},
+        pause_behavior="hold",
     ),
+    "update_function_status_request": UpdateFunctionStatusRequest(
+        id="process-order", status=FunctionStatus("archived")
+    ),
+    "delete_function_request": DeleteFunctionRequest(id="process-order"),
+    "list_function_history_request": ListFunctionHistoryRequest(
+        function_id="process-order", limit=200, from_version=Int64(2**53 + 1)
+    ),
+    "list_function_history_response": ListFunctionHistoryResponse(
+        entries=(
+            FunctionHistoryEntry(
+                event_id="evt_1",
+                entity_version=Int64(3),
+                function_id="process-order",
+                function_snapshot=Function(id="process-order", status=FunctionStatus("paused"), version=2),
+                actor_id="apikey:key_1",
+                change_reason="longer timeout",
+                change_type="status_change",
+                recorded_at=T6,
+            ),
+        ),
+        has_more=True,
+    ),
+    "list_function_history_response_none": ListFunctionHistoryResponse(),
+    "get_function_at_version_request": GetFunctionAtVersionRequest(function_id="process-order", version=Int64(3)),
+    "get_function_at_version_response": GetFunctionAtVersionResponse(
+        entry=FunctionHistoryEntry(event_id="evt_1", entity_version=Int64(1), change_type="create", recorded_at=T5)
+    ),
+    "rollback_function_request": RollbackFunctionRequest(
+        function_id="process-order", version=Int64(1), change_reason="it was better"
+    ),
+    "rollback_function_response": RollbackFunctionResponse(function=Function(id="process-order", version=4)),
     "list_functions_request": ListFunctionsRequest(
         status=FunctionStatus("active"), limit=100, cursor="c1", name="order", mode="pull", offset=5
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ironflow_lab.models.instant import Instant, parse_instant
+from ironflow_lab.models.instant import Instant, Later, parse_instant
 from ironflow_lab.models.server import Capabilities, Health, Ready
 from ironflow_lab.models.workers import (
     Assignment,
@@ -165,6 +165,7 @@ WORKERS: dict[str, Any] = {
             ),
         ),
     ),
+    "job_boundary": segment_end("progress", step_offset=2, boundary=True),
     "step_fault": StepFault(message="declined", retryable=False, stack="Traceback"),
     "lease_held": LeaseLine(type="held"),
     "lease_cancel": LeaseLine(type="cancel", run_id="run_01", job_id="run_01.3"),
@@ -189,7 +190,7 @@ WORKERS: dict[str, Any] = {
     "job_yielded_sleep": segment_end(
         "yielded",
         step_offset=4,
-        yield_=Yield(step_id="run_01:wait:0", type="sleep", until=at("03:04:10")),
+        yield_=Yield(step_id="run_01:wait:0", type="sleep", until=Later(at("03:04:10"))),
     ),
     "job_yielded_event": segment_end(
         "yielded",

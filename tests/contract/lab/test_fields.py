@@ -12,7 +12,7 @@ import pytest
 
 import ironflow_lab as il
 from ironflow_lab.errors import NotFoundError, StepTimeoutError
-from ironflow_lab.models.functions import RegisterFunctionRequest, Trigger
+from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest, Trigger
 from ironflow_lab.models.runs import Run
 from ironflow_lab.runtime.service import CONCURRENCY, Worker
 from ironflow_lab.runtime.threads import LoopThread
@@ -57,6 +57,31 @@ def test_the_server_tells_what_it_is(lab: il.Lab) -> None:
     assert found.version == server.health().version != ""
     assert found.transports == ("polling",)
     assert "steps" in found.features
+
+
+def test_lanes_and_expressions_are_stored_as_they_were_defined(lab: il.Lab) -> None:
+    @lab.function("lanes", concurrency={"limit": 3, "key": "data.customer.id"}, pause_behavior="release")
+    async def lanes(ctx: Any) -> None: ...
+
+    @lab.function("one-lane", concurrency=1)
+    async def one_lane(ctx: Any) -> None: ...
+
+    stored = lab.client.functions.get("lanes")
+    assert stored.concurrency == ConcurrencyConfig(limit=3, key="customer.id")
+    assert stored.pause_behavior == "release"
+    assert (stored.metadata or {})["__ironflow_pause_behavior"] == "release"
+    stored = lab.client.functions.get("one-lane")
+    assert (stored.concurrency, stored.pause_behavior) == (ConcurrencyConfig(limit=1), "")
+
+
+def test_an_expression_decides_what_starts_a_function(lab: il.Lab) -> None:
+    @lab.function("large", on=il.Trigger(event="size.told", expression="data.total > 100"))
+    async def large(ctx: Any) -> Any:
+        return ctx.event.data["total"]
+
+    emitted = [lab.client.events.emit("size.told", {"total": total}) for total in (150, 100, 100.5)]
+    assert [len(one.run_ids) for one in emitted] == [1, 0, 1]
+    assert [outcome(lab, one.run_ids[0]).output for one in emitted if one.run_ids] == [150, 100.5]
 
 
 def test_functions_are_listed_as_they_were_registered(lab: il.Lab) -> None:

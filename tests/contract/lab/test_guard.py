@@ -19,6 +19,7 @@ from ironflow_lab.wire.message import Request
 CHANGES: list[Callable[[il.Lab], Any]] = [
     lambda lab: lab.emit("order.placed", {}),
     lambda lab: lab.emit_sync("order.placed", {}),
+    lambda lab: lab.invoke("settle", {"n": 1}),
     lambda lab: lab.emit_frame("order.placed", pd.DataFrame({"n": [1]})),
     lambda lab: lab.function("guarded", on="x.y")(lambda ctx: None),
     lambda lab: lab.worker.start(),
@@ -64,6 +65,7 @@ def test_reading_calls_nothing_that_changes(orders: il.Lab, traffic: list[Reques
     _ = (run.status, run.steps, run.refresh(), repr(run), str(run), run._repr_html_())
     _ = (emission.frame(), emission.runs, emission.status, repr(emission), orders.wait(emission))
     _ = (repr(orders), repr(orders.worker), orders.worker._repr_html_())
+    _ = (run.children, run.why(), repr(run.why()))
     frame.ironflow.failures()
     frame.ironflow.latency()
     _ = (orders.audit(run), orders.audit(limit=5), orders.audit(since="1h", event_type="run.created", limit=5))

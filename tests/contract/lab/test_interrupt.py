@@ -61,6 +61,7 @@ def stopped(kernel: Any, code: str) -> dict[str, Any]:
         "emission.wait()",
         "lab.wait(emission)",
         "lab.emit_sync('sleep.asked', timeout='10m')",
+        "lab.invoke(sleeps)",
         "await lab.aio.runs.wait(emission.run_ids, timeout='10m')",
         "await lab.aio.events.emit_sync('sleep.asked', timeout='10m')",
     ],

@@ -326,14 +326,36 @@ def test_a_worker_whose_clock_is_wrong_changes_no_order(lab: il.Lab) -> None:
     assert run.at(-1).document()["steps"][0]["started_ms"] < 0
 
 
-def test_a_run_that_has_ended_is_read_once(orders: il.Lab, retried: Run, traffic: list[Request]) -> None:
+def test_of_a_run_that_has_ended_only_what_is_new_is_asked_for(
+    orders: il.Lab, retried: Run, traffic: list[Request]
+) -> None:
     run = orders.run(retried.id)
-    traffic.clear()
     assert run.at(3).position == 3
-    first = len(traffic)
-    assert first >= 1
+    traffic.clear()
     _ = (run.at(-1).steps, run.timeline, run.audit, run.diff(1, 5), run.at(step="charge"))
-    assert len(traffic) == first
+    # An ended run may be corrected, resumed and redacted: each look asks, for one empty page.
+    assert len(traffic) == 5
+    assert all(dict(request.query)["cursor"] for request in traffic)
+
+
+def test_what_is_done_to_an_ended_run_is_seen_by_whoever_looked_before(orders: il.Lab) -> None:
+    run = orders.emit("order.placed", {"n": 4, "password": SECRET}).wait(timeout="30s").runs[0]
+    before = run.at(-1)
+    assert (before.status, before.step("charge").status) == ("failed", "failed")
+    orders.client.runs.patch(before.step("charge").step_id, 444, reason="paid by hand")
+    charged = run.at(step="charge").step("charge")
+    assert (charged.status, charged.output, charged.patched) == ("completed", 444, True)
+    orders.client.runs.resume(run.id)
+    orders.client.runs.wait([run.id], timeout="30s")
+    done = run.at(-1)
+    assert (done.status, done.output["charged"], done.attempts) == ("completed", 444, 1)
+    told = run.timeline["summary"].tolist()
+    assert [one for one in ("Step charge patched", "Run resumed", "Run completed") if one not in told] == []
+    changed = run.diff(before, done).set_index("path")
+    assert str(changed.loc["steps.charge.output", "cause"]).startswith("step.patched at ")
+    orders.client.runs.redact(run.id)
+    assert "$redacted" in run.at(1).input
+    assert all("password" not in str(payload) for payload in run.audit["payload"])
 
 
 def test_a_run_that_goes_on_is_read_on_from_where_the_reading_stopped(lab: il.Lab, traffic: list[Request]) -> None:

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ironflow_lab.client.payloads import json_object, json_pair, json_text
-from ironflow_lab.errors import InvalidArgumentError
+from ironflow_lab.client.payloads import json_object, json_pair, json_text, json_value
+from ironflow_lab.errors import InternalError, InvalidArgumentError
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import RunStatus
 
@@ -140,6 +140,13 @@ def test_the_pair() -> None:
     assert [*json_pair("data", {"a": 1})] == ["data"]
     assert [*json_pair("data", Point(1))] == ["data"]
     assert [*json_pair("data", [1])] == ["data_value"]
+
+
+def test_a_text_reads_back() -> None:
+    assert [json_value(text) for text in (b"", b"null", b'{"a":[1]}', b'"x"')] == [None, None, {"a": [1]}, "x"]
+    for wrong in (b"{", b"\xff", b"[" * 100_000):
+        with pytest.raises(InternalError, match="not JSON"):
+            json_value(wrong)
 
 
 def test_metadata_is_an_object() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from ironflow_lab.frames import schema
@@ -88,6 +89,14 @@ def test_rows_of_a_search_make_the_same_frame() -> None:
     assert frame["payload"].tolist() == [{"n": 1}]
     assert frame["metadata"].tolist() == [{"a": "b"}]
     assert frame["created_at"].isna().all()
+
+
+def test_a_wait_is_told_with_its_end() -> None:
+    waits = {"stepId": "run_1:a:0", "stepName": "a", "event": "order.paid", "until": "2026-01-02T03:04:05Z"}
+    row = msgspec.structs.replace(EVENTS[2], payload=waits)
+    assert timeline_frame(History("run_1", [row]))["summary"].tolist() == [
+        "Step a waiting for order.paid until 2026-01-02T03:04:05Z"
+    ]
 
 
 def test_the_timeline_says_what_happened_since_the_start() -> None:

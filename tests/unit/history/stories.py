@@ -15,7 +15,10 @@ from ironflow_lab.wire.stepid import step_id
 RUN = "run_1"
 T0 = 1_767_323_045 * 1_000 * MILLISECOND
 HOSTILE = ("__proto__", "constructor", "<img src=x onerror=alert(1)>", "a:b", "a.b", "", "\x00", "n" * 10_000, "steps")
-REASONS = ("claimed", "retry", "sleep", "woken", "completed", "failed", "timeout", "cancelled", "worker_lost", "odd")
+REASONS = (
+    *("claimed", "retry", "sleep", "event", "child", "woken", "completed", "failed", "timeout", "wait_timeout"),
+    *("cancelled", "worker_lost", "pause_requested", "injection", "resumed", "odd"),
+)
 STATUSES = ("waiting_for_capacity", "running", "waiting", "paused", "completed", "failed", "cancelled", "odd")
 
 keys = st.sampled_from([*HOSTILE[:-2], "amount", "password", "max_tokens", "api-key"]) | st.text(max_size=4)
@@ -61,6 +64,9 @@ class Story:
         kind = "run.paused" if new == "paused" else "run.status_changed"
         return self.tell(at, kind, {"newStatus": new, "reason": reason, **extra})
 
+    def resumed(self, at: float, new: str = "waiting_for_capacity", **extra: Any) -> Story:
+        return self.tell(at, "run.resumed", {"newStatus": new, "reason": "resumed", **extra})
+
     def started(self, at: float, name: str, *, index: int = 0, kind: str = "invoke", **extra: Any) -> Story:
         step = step_id(self.run_id, name, index)
         return self.tell(at, "step.started", {"stepId": step, "stepName": name, "stepType": kind, **extra}, step=step)
@@ -83,6 +89,25 @@ class Story:
         payload = {"stepId": step, "previousOutput": before, "newOutput": after, **extra}
         return self.tell(at, "step.injected", payload, step=step)
 
+    def discarded(self, at: float, name: str, *, index: int = 0, reason: str = "resumed from a") -> Story:
+        step = step_id(self.run_id, name, index)
+        return self.tell(at, "step.discarded", {"stepId": step, "reason": reason}, step=step)
+
+    def undoing(self, at: float, name: str, **extra: Any) -> Story:
+        step = step_id(self.run_id, f"compensate:{name}", 0)
+        own = {"stepName": f"compensate:{name}", "stepType": "compensate", "compensationTargetStep": name}
+        return self.tell(at, "saga.compensation.started", {"stepId": step, **own, **extra}, step=step)
+
+    def undone(self, at: float, name: str, result: Any = None, **extra: Any) -> Story:
+        step = step_id(self.run_id, f"compensate:{name}", 0)
+        payload = {"stepId": step, "result": result, "durationMs": 4, "compensationTargetStep": name, **extra}
+        return self.tell(at, "saga.compensation.completed", payload, step=step)
+
+    def not_undone(self, at: float, name: str, error: Any, **extra: Any) -> Story:
+        step = step_id(self.run_id, f"compensate:{name}", 0)
+        payload = {"stepId": step, "error": error, "attempt": 1, "compensationTargetStep": name, **extra}
+        return self.tell(at, "saga.compensation.failed", payload, step=step)
+
 
 def charge() -> Story:
     """A charge that fails, is tried again after a delay, sleeps, is patched, and completes."""
@@ -103,6 +128,30 @@ def charge() -> Story:
     return story.moved(6030, "completed", "completed", output={"paid": 12})
 
 
+def approval() -> Story:
+    """A charge that waits for an event and for a child, is held, corrected, resumed from a step, and undone."""
+    story = Story().created(0, input={"order": "A-1"}, parentRunId="run_0", parentStepId="run_0:pay:0")
+    story.moved(1, "running", "claimed", workerId="worker-1")
+    story.started(2, "charge", attempt=1).completed(3, "charge", {"amount": 10})
+    until = format_instant(T0 + 900 * MILLISECOND)
+    story.started(4, "approve", kind="wait_for_event", until=until, event="order.approved", match="order", value="A-1")
+    story.moved(5, "waiting", "event")
+    story.completed(6, "approve", {"name": "order.approved"}).moved(7, "waiting_for_capacity", "woken")
+    story.moved(8, "running", "claimed", workerId="worker-1")
+    child: dict[str, Any] = {"childRunId": "run_2", "functionId": "ship_order", "input": {"fast": True}}
+    story.started(9, "ship", kind="invoke_function", until=until, **child).moved(10, "waiting", "child")
+    story.moved(11, "paused", "injection").injected(12, "charge", {"amount": 10}, {"amount": 9}, injectedBy="bob")
+    story.failed(13, "ship", {"message": "no"}).patched(14, "ship", None, {"sent": 1}, patchedBy="ada", reason="done")
+    story.resumed(15, fromStep=step_id(RUN, "charge", 0), attempt=1)
+    story.discarded(15.1, "approve").discarded(15.2, "ship")
+    story.moved(16, "running", "claimed", workerId="worker-2").moved(17, "running", "pause_requested")
+    story.started(18, "approve", kind="wait_for_event", until=until, event="order.approved", attempt=1)
+    story.moved(19, "waiting", "event").failed(20, "approve", {"message": "late"}, rowStatus="timed_out")
+    story.undoing(21, "charge", attempt=1).undone(22, "charge")
+    story.undoing(23, "approve", attempt=1).not_undone(24, "approve", {"message": "gone"})
+    return story.moved(25, "failed", "wait_timeout", error={"message": "late"})
+
+
 _VALUES: tuple[Any, ...] = (
     None,
     0,
@@ -119,8 +168,11 @@ _VALUES: tuple[Any, ...] = (
     1e300,
     "x" * 50,
 )
-_SENDERS = ("started", "completed", "failed", "patched", "injected", "moved", "moved", "other")
-_OTHERS = ("saga.compensation.started", "kv.set", "{}", "run.redacted", "step.odd", "")
+_SENDERS = (
+    *("started", "completed", "failed", "patched", "injected", "discarded", "undoing", "undone", "not_undone"),
+    *("moved", "moved", "resumed", "other"),
+)
+_OTHERS = ("saga.compensation.skipped", "saga.begun", "kv.set", "{}", "run.redacted", "step.redacted", "step.odd", "")
 
 
 def trails(*, backwards: bool = True, odd: bool = True, most: int = 16) -> st.SearchStrategy[list[AuditEvent]]:
@@ -168,21 +220,39 @@ class Maker:
         return format_instant(T0 + round((self.at + self.chance.randint(-10, 10)) * MILLISECOND))
 
     def started(self, name: str, index: int) -> None:
-        kind = self.chance.choice(("invoke", "sleep", "wait_for_event", "invoke_function"))
-        self.story.started(self.at, name, index=index, kind=kind, **self.instants("startedAt", "until"))
+        kind = self.chance.choice(("invoke", "sleep", "wait_for_event", "invoke_function", "compensate"))
+        waits = {"event": name, "match": "token", "value": self.value(), "functionId": name, "input": self.value()}
+        told = {key: value for key, value in waits.items() if self.chance.random() < 0.3}
+        self.story.started(self.at, name, index=index, kind=kind, **self.instants("startedAt", "until"), **told)
 
     def completed(self, name: str, index: int) -> None:
         self.story.completed(self.at, name, self.value(), index=index, **self.instants("endedAt"))
 
     def failed(self, name: str, index: int) -> None:
+        told = self.instants("endedAt") | ({"rowStatus": "timed_out"} if self.chance.random() < 0.3 else {})
         attempt = self.chance.randint(1, 70_000)
-        self.story.failed(self.at, name, self.value(), index=index, attempt=attempt, **self.instants("endedAt"))
+        self.story.failed(self.at, name, self.value(), index=index, attempt=attempt, **told)
 
     def patched(self, name: str, index: int) -> None:
         self.story.patched(self.at, name, self.value(), self.value(), index=index, patchedBy=name, reason="why")
 
     def injected(self, name: str, index: int) -> None:
         self.story.injected(self.at, name, self.value(), self.value(), index=index)
+
+    def discarded(self, name: str, index: int) -> None:
+        self.story.discarded(self.at, name, index=index)
+
+    def undoing(self, name: str, index: int) -> None:
+        self.story.undoing(self.at, name, **self.instants("startedAt"))
+
+    def undone(self, name: str, index: int) -> None:
+        self.story.undone(self.at, name, self.value(), **self.instants("endedAt"))
+
+    def not_undone(self, name: str, index: int) -> None:
+        self.story.not_undone(self.at, name, self.value(), **self.instants("endedAt"))
+
+    def resumed(self, name: str, index: int) -> None:
+        self.story.resumed(self.at, self.chance.choice(STATUSES), fromStep=step_id(RUN, name, index), attempt=1)
 
     def moved(self, name: str, index: int) -> None:
         extra = {name: self.value() for name in ("output", "error") if self.chance.random() < 0.4}

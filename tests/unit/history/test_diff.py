@@ -17,7 +17,7 @@ from ironflow_lab.history.fold import History
 from ironflow_lab.history.paths import path_text, value_at
 from ironflow_lab.history.values import json_text
 from ironflow_lab.models.audit import AuditEvent
-from tests.unit.history.stories import HOSTILE, RUN, Story, charge, json_values, trails
+from tests.unit.history.stories import HOSTILE, RUN, Story, approval, charge, json_values, trails
 
 UNSET = msgspec.UNSET
 
@@ -194,6 +194,21 @@ def test_each_difference_has_its_cause_and_its_actor() -> None:
             }.items()
         },
     }
+
+
+def test_a_discard_is_told_with_its_cause_and_who_asked_for_it() -> None:
+    history = History(RUN, approval().events)
+    held, queued, discarded = 15, 16, 18
+    assert history.events[discarded - 1].event_type == "step.discarded"
+    found = explained(history, held, discarded + 1)
+    assert found["steps.ship.status"] == ("completed", "pending", discarded, "operator")
+    assert found["steps.ship.output"] == ({"sent": 1}, UNSET, discarded, "operator")
+    assert found["steps.ship.original_output"] == (None, UNSET, discarded, "operator")
+    assert found["steps.ship.patched"] == (True, UNSET, discarded, "operator")
+    assert "steps.charge.output" not in found
+    assert found["run.status"] == ("paused", "running", discarded + 1, "worker-2")
+    assert explained(history, held, queued)["run.status"][2:] == (queued, "operator")
+    assert explained(history, 12, 13)["steps.charge.output.amount"] == (10, 9, 13, "bob")
 
 
 def test_backwards_the_direction_is_kept_and_the_cause_is_the_same() -> None:

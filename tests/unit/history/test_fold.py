@@ -17,7 +17,7 @@ from ironflow_lab.history.values import json_text
 from ironflow_lab.models.audit import AuditEvent
 from ironflow_lab.models.instant import Instant, parse_instant
 from ironflow_lab.server.engine.fold import Fold, tell
-from tests.unit.history.stories import RUN, T0, Story, charge, trails
+from tests.unit.history.stories import RUN, T0, Story, approval, charge, trails
 
 MS = 1_000_000
 
@@ -225,6 +225,39 @@ def test_a_steps_moments_are_its_first_start_and_its_last_end() -> None:
     assert open_one.position_of("a") == 2
     with pytest.raises(InvalidArgumentError, match="'start' or 'end'"):
         open_one.position_of("a", moment="middle")
+
+
+def test_a_step_that_was_discarded_ended_before_that_and_again_when_it_was_executed_again() -> None:
+    events = approval().events
+    discarded = History(RUN, events[:18])
+    assert (discarded.position_of("approve"), discarded.position_of("ship")) == (7, 15)
+    assert discarded.at_position(15).step("ship").output == {"sent": 1}
+    assert [step.status for step in discarded.steps] == ["completed", "pending", "pending"]
+    again = History(RUN, events)
+    assert (again.position_of("approve"), again.position_of("approve", moment="start")) == (23, 5)
+    assert again.position_of("compensate:approve") == 27
+
+
+def test_a_trail_with_the_documented_keys_only_folds_alike() -> None:
+    documented = {
+        *("runId", "functionId", "input", "eventId", "oldStatus", "newStatus", "reason", "stepId", "stepName"),
+        *("stepType", "output", "durationMs", "error", "attempt", "originalOutput", "patchedOutput", "patchedBy"),
+        *("previousOutput", "newOutput", "compensationTargetStep", "result"),
+    }
+    events = [
+        msgspec.structs.replace(event, payload={key: event.payload[key] for key in event.payload if key in documented})
+        for event in approval().events
+        if event.event_type != "step.discarded"
+    ]
+    assert history_says(History(RUN, events).at_position(len(events))) == server_says(events)
+    state = History(RUN, events).at_position(len(events))
+    assert [(step.label, step.type, step.status) for step in state.steps] == [
+        ("charge", "invoke", "completed"),
+        ("approve", "wait_for_event", "failed"),
+        ("ship", "invoke_function", "completed"),
+        ("compensate:charge", "compensate", "completed"),
+        ("compensate:approve", "compensate", "failed"),
+    ]
 
 
 def test_touched_are_the_events_of_a_lane_in_a_stretch() -> None:

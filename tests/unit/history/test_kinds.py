@@ -25,8 +25,14 @@ from ironflow_lab.history.kinds import CORRECTION, FAILURE, SIGNIFICANT, STATUS_
         ("step.failed", {"stepId": "s"}, SIGNIFICANT | FAILURE),
         ("step.patched", {"stepId": "s"}, SIGNIFICANT | CORRECTION),
         ("step.injected", {"stepId": "s"}, SIGNIFICANT | CORRECTION),
+        ("step.failed", {"stepId": "s", "rowStatus": "timed_out"}, SIGNIFICANT | FAILURE),
+        ("step.discarded", {"stepId": "s"}, 0),
+        ("run.status_changed", {"newStatus": "running", "reason": "pause_requested"}, STATUS_CHANGED),
+        ("run.resumed", {"newStatus": "waiting"}, SIGNIFICANT | STATUS_CHANGED),
         ("saga.compensation.started", {}, SIGNIFICANT),
+        ("saga.compensation.failed", {}, SIGNIFICANT | FAILURE),
         ("kv.set", {"newStatus": "failed", "error": 1}, 0),
+        ("run.odd", {"newStatus": "failed", "error": 1}, 0),
     ],
 )
 def test_flags_are_those_of_the_event_itself(event_type: str, payload: dict[str, Any], flags: int) -> None:
@@ -46,6 +52,13 @@ def test_one_text_is_one_entry_in_the_order_of_appearance() -> None:
         {"type": "step.started", "text": "Step {} started"},
         {"type": "step.failed", "text": "Step {} failed"},
     ]
+
+
+def test_the_time_a_wait_ends_makes_no_new_kind() -> None:
+    kinds = Kinds()
+    for second in range(60):
+        kinds.of("step.started", {"stepId": "s", "event": "order.paid", "until": f"2026-01-02T03:04:{second}Z"})
+    assert [kind["text"] for kind in kinds.table()] == ["Step {} waiting for order.paid"]
 
 
 def test_more_kinds_than_an_index_can_tell_share_the_last() -> None:

@@ -23,7 +23,7 @@ from tests.unit.history.reader import Asked, Reader
 from tests.unit.history.sample import sample
 from tests.unit.history.stories import HOSTILE, RUN, T0, Story, charge, trails
 
-PAYLOADS = ("input", "output", "error", "original_output")
+PAYLOADS = ("input", "output", "error", "original_output", "match")
 
 
 def read(packer: Packer) -> Reader:

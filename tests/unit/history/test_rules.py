@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ironflow_lab.history.fold import History
-from ironflow_lab.history.snapshot import Snapshot
+from ironflow_lab.history.snapshot import Snapshot, StepState
 from ironflow_lab.models.instant import Instant, format_instant
 from tests.unit.history.stories import RUN, T0, Story, json_values
 
@@ -46,7 +46,8 @@ def test_a_pause_and_a_resumption_are_changes_of_status() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"), [("invoke", "running"), ("sleep", "sleeping"), ("wait_for_event", "waiting")]
+    ("kind", "status"),
+    [("invoke", "running"), ("sleep", "sleeping"), ("wait_for_event", "waiting"), ("invoke_function", "waiting")],
 )
 def test_a_step_is_under_way_by_its_kind(kind: str, status: str) -> None:
     until = format_instant(T0 + 9 * MS)
@@ -99,6 +100,101 @@ def test_a_patch_keeps_the_very_first_output() -> None:
     assert twice.completed_at == T0 + 2 * MS
 
 
+def test_a_correction_of_a_failed_step_leaves_no_error() -> None:
+    for correct in (Story.patched, Story.injected):
+        story = Story().created().started(1, "a").failed(2, "a", {"message": "no"})
+        step = after(correct(story, 3, "a", None, 2)).step("a")
+        assert (step.status, step.output, step.error, step.completed_at) == ("completed", 2, msgspec.UNSET, T0 + 2 * MS)
+
+
+def test_a_step_that_had_no_output_has_no_original_one() -> None:
+    story = Story().created().started(1, "a").failed(2, "a", {"message": "no"})
+    step = after(story.tell(3, "step.patched", {"patchedOutput": 2}, step="run_1:a:0")).step("a")
+    assert (step.output, step.original_output, step.patched) == (2, msgspec.UNSET, True)
+    again = after(story.patched(4, "a", 2, 3).injected(5, "a", 3, 4)).step("a")
+    assert (again.output, again.original_output) == (4, msgspec.UNSET)
+
+
+def test_a_discarded_step_has_not_begun_and_begins_without_its_corrections() -> None:
+    story = Story().created().started(1, "a", kind="wait_for_event", event="e", match="m", value=1, attempt=2)
+    story.completed(2, "a", 1).patched(3, "a", 1, 2, patchedBy="ada", reason="typo").started(4, "b")
+    pending = after(story.discarded(5, "a")).step("a")
+    assert pending == StepState(
+        step_id="run_1:a:0", label="a", name="a", type="wait_for_event", sequence=0, status="pending", attempt=2
+    )
+    again = after(story.started(6, "a", attempt=1).completed(7, "a", 3)).step("a")
+    assert (again.output, again.original_output, again.patched, again.by, again.attempt) == (
+        3,
+        msgspec.UNSET,
+        False,
+        "",
+        1,
+    )
+
+
+def test_what_a_step_waits_for() -> None:
+    waits: dict[str, Any] = {
+        "event": "order.paid",
+        "match": "data.token",
+        "value": "t",
+        "until": format_instant(T0 + 9),
+    }
+    step = after(Story().created().started(1, "a", kind="wait_for_event", **waits)).step("a")
+    assert (step.event, step.match, step.until) == ("order.paid", {"data.token": "t"}, T0 + 9)
+    assert after(Story().created().started(1, "a", event="e", value="t")).step("a").match is msgspec.UNSET
+    child: dict[str, Any] = {"childRunId": "run_2", "functionId": "ship", "input": None}
+    step = after(Story().created().started(1, "a", kind="invoke_function", **child)).step("a")
+    assert (step.child_run_id, step.function_id, step.input) == ("run_2", "ship", None)
+    assert after(Story().created().started(1, "a", **child).started(2, "a")).step("a").child_run_id == ""
+
+
+def test_a_wait_that_timed_out_says_so() -> None:
+    step = after(Story().created().started(1, "a").failed(2, "a", {"message": "late"}, rowStatus="timed_out")).step("a")
+    assert (step.status, step.error) == ("timed_out", {"message": "late"})
+
+
+def test_a_compensation_is_a_step_of_its_own() -> None:
+    story = Story().created().started(1, "a").completed(2, "a", 1).undoing(3, "a", attempt=2)
+    undoing = after(story).step("compensate:a")
+    assert (undoing.type, undoing.status, undoing.attempt, undoing.compensation_for) == (
+        "compensate",
+        "running",
+        2,
+        "a",
+    )
+    undone = after(story.undone(4, "a")).step("compensate:a")
+    assert (undone.status, undone.output, undone.duration_ms) == ("completed", None, 4)
+    story.tell(5, "step.discarded", step="run_1:compensate:a:0")
+    assert after(story).step("compensate:a").compensation_for == "a"
+    failed = after(Story().created().undoing(1, "a").not_undone(2, "a", {"message": "no"})).step("compensate:a")
+    assert (failed.status, failed.error) == ("failed", {"message": "no"})
+
+
+@pytest.mark.parametrize("payload", [{}, {"stepId": "run_1:compensate:a:0", "compensationTargetStep": "a"}])
+def test_a_compensation_told_with_the_documented_keys_only(payload: dict[str, Any]) -> None:
+    for kind, status in (("started", "running"), ("completed", "completed"), ("failed", "failed")):
+        step = "run_1:compensate:a:0"
+        state = after(Story().created().tell(1, f"saga.compensation.{kind}", payload, step=step)).step(step)
+        assert (state.name, state.type, state.status) == ("compensate:a", "compensate", status)
+        assert state.compensation_for == payload.get("compensationTargetStep", "")
+
+
+def test_a_request_to_pause_stands_until_the_status_changes() -> None:
+    story = Story().created().moved(1, "running", "claimed", workerId="w").moved(2, "running", "pause_requested")
+    asked = after(story).run
+    assert (asked.status, asked.pause_requested, asked.worker_id) == ("running", True, "w")
+    assert after(story.moved(3, "running", "restarted")).run.pause_requested
+    held = after(story.moved(4, "paused", "injection")).run
+    assert (held.pause_requested, held.pause_reason, held.worker_id) == (False, "injection", "")
+    on = after(story.resumed(5, attempt=1)).run
+    assert (on.status, on.attempt, on.pause_reason) == ("waiting_for_capacity", 1, "")
+
+
+def test_a_child_knows_its_parent() -> None:
+    story = Story().created(parentRunId="run_0", parentStepId="run_0:pay:0").moved(1, "running")
+    assert (after(story).run.parent_run_id, after(story).run.parent_step_id) == ("run_0", "run_0:pay:0")
+
+
 def test_an_event_of_an_unknown_kind_changes_nothing() -> None:
     story = Story().created().started(1, "a")
     before = after(story)
@@ -117,6 +213,9 @@ def test_an_event_of_an_unknown_kind_changes_nothing() -> None:
             "step.failed",
             "step.patched",
             "step.injected",
+            "step.discarded",
+            "saga.compensation.started",
+            "saga.compensation.completed",
             "saga.x",
         )
     ),
@@ -139,6 +238,13 @@ def test_an_event_of_an_unknown_kind_changes_nothing() -> None:
                 "error",
                 "input",
                 "workerId",
+                "event",
+                "match",
+                "value",
+                "childRunId",
+                "result",
+                "rowStatus",
+                "parentRunId",
             )
         ),
         json_values | st.sampled_from(("1", "9" * 40, "2026-99-01T00:00:00Z", 1.5, 2.0, float("1e300"))),

@@ -12,7 +12,7 @@ from ironflow_lab.history.spans import EXECUTING, FAILED, PAUSED, QUEUED, RETRYI
 from ironflow_lab.models.audit import AuditEvent
 from ironflow_lab.models.instant import format_instant
 from tests.unit.history.reader import Reader
-from tests.unit.history.stories import RUN, T0, Story, charge, trails
+from tests.unit.history.stories import RUN, T0, Story, approval, charge, trails
 
 OPEN = "open"
 Told = list[tuple[float, float | str, int]]
@@ -81,6 +81,44 @@ def test_without_reasons_the_kind_of_waiting_is_told_by_the_steps() -> None:
     failed = Story().created().moved(1, "running").started(2, "a").failed(3, "a", "no").moved(4, "waiting")
     assert spans(failed)["run"][-1] == (4, OPEN, RETRYING)
     assert spans(failed)["a"] == [(2, 3, FAILED), (4, OPEN, RETRYING)]
+
+
+def test_all_that_a_run_can_go_through_tells_its_kinds_of_time() -> None:
+    found = spans(approval())
+    assert found["run"] == [
+        (0, 1, QUEUED),
+        (1, 5, EXECUTING),
+        (5, 7, WAITING),
+        (7, 8, QUEUED),
+        (8, 10, EXECUTING),
+        (10, 11, WAITING),
+        (11, 15, PAUSED),
+        (15, 16, QUEUED),
+        (16, 19, EXECUTING),
+        (19, 25, WAITING),
+    ]
+    assert found["approve"] == [(4, 6, WAITING), (18, 20, WAITING)]
+    assert found["ship"] == [(9, 13, WAITING)]
+    assert found["compensate:charge"] == [(21, 22, EXECUTING)]
+    assert found["compensate:approve"] == [(23, 24, FAILED)]
+
+
+def test_what_is_discarded_while_it_goes_on_ends() -> None:
+    story = Story().created().started(2, "a", kind="sleep").moved(3, "paused", "injection").discarded(5, "a")
+    assert spans(story)["a"] == [(2, 5, SLEEPING)]
+
+
+def test_a_wait_after_a_failed_step_is_no_retry() -> None:
+    story = Story().created().moved(1, "running").started(2, "a").failed(3, "a", {"message": "no"})
+    story.started(4, "b", kind="wait_for_event").moved(5, "waiting", "event")
+    assert spans(story)["run"][-1] == (5, OPEN, WAITING)
+    assert spans(story)["a"] == [(2, 3, FAILED)]
+
+
+def test_a_failed_step_that_was_discarded_is_not_retried() -> None:
+    story = Story().created().moved(1, "running").started(2, "a").failed(3, "a", {"message": "no"})
+    story.moved(4, "failed", error={}).resumed(6, "paused").discarded(7, "a").moved(8, "waiting")
+    assert spans(story)["a"] == [(2, 3, FAILED)]
 
 
 def test_nothing_executes_once_the_worker_is_lost() -> None:

@@ -56,7 +56,12 @@ def hostile(text: str) -> Shown:
         status=RunStatus("failed"),
         input={text: text},
         error=Error(message=text, code=text),
-        steps=(step(output={text: text}), step(1, status=StepStatus("failed"), error=Error(message=text))),
+        parent_run_id=text,
+        parent_step_id=text,
+        steps=(
+            step(output={text: text}, patched_at=Instant(1), patched_by=text),
+            step(1, status=StepStatus("failed"), error=Error(message=text), child_run_id=text),
+        ),
     )
 
 
@@ -123,3 +128,20 @@ def test_a_null_output_of_a_completed_run_is_shown_in_text() -> None:
 
 def test_the_note_is_escaped_too() -> None:
     assert SCRIPT not in card.html(shown(), note=SCRIPT)
+
+
+def test_what_was_done_from_outside_is_marked_in_both_forms() -> None:
+    held = shown(
+        status=RunStatus("running"),
+        pause_requested=True,
+        parent_run_id="run_0",
+        steps=(
+            step(0, output=2, original_output=1),
+            step(1, output=2, original_output=1, patched_at=Instant(1), patched_by="ann"),
+            step(2, child_run_id="run_2", output=3),
+            step(3, child_run_id="run_3", status=StepStatus("waiting")),
+        ),
+    )
+    for form in (card.text(held), card.html(held)):
+        for said in ("pausing", "child of run_0", "injected", "patched by ann", "child run_2: 3", "child run_3"):
+            assert said in form, said

@@ -82,6 +82,34 @@ def test_corrections_and_errors_show() -> None:
     assert "b (patched)" in card
 
 
+def test_what_is_waited_for_shows_and_what_of_it_is_secret_does_not() -> None:
+    until = Instant(60_000_000_000)
+    waits = step("a", status="waiting", event="order.paid", match={"data.token": SECRET, "id": 1}, until=until)
+    child = step("b", status="waiting", child_run_id="run_2", function_id="ship", until=until)
+    nap = step("c", status="sleeping", type="sleep", until=until)
+    told = pastcard.text(shown(waits, child, nap, step("d", status="pending")))
+    assert 'for order.paid with {"data.token":"[redacted]","id":1} until 1970-01-01 00:01:00 UTC' in told
+    assert "for run_2 of ship until 1970-01-01 00:01:00 UTC" in told
+    assert told.count("until 1970-01-01 00:01:00 UTC") == 3
+    assert SECRET not in told
+    assert "pending" in told.splitlines()[-1]
+
+
+def test_it_says_why_a_run_stands_and_whose_child_it_is() -> None:
+    assert "paused: injection" in pastcard.text(shown(status="paused", pause_reason="injection"))
+    asked = pastcard.html(shown(pause_requested=True, parent_run_id="run_0"))
+    assert "to be held at its next step boundary" in asked
+    assert "child of run_0" in asked
+    assert "child of" not in pastcard.html(shown())
+
+
+def test_the_event_that_had_just_happened_is_told_whole() -> None:
+    payload = {"stepId": "run_1:approve:0", "event": "order.paid", "until": "2026-01-02T03:04:05Z"}
+    event = AuditEvent(id="aud_3", event_type="step.started", step_id="run_1:approve:0", payload=payload)
+    told = pastcard.text(shown(event=event))
+    assert "Step approve waiting for order.paid until 2026-01-02T03:04:05Z" in told
+
+
 @pytest.mark.parametrize(
     ("source", "note", "says"),
     [

@@ -73,8 +73,17 @@ def test_the_policy_of_an_unknown_function_is_not_guessed() -> None:
         (run("completed"), (), ""),
         (run("running"), (), ""),
         (run("running", pause_requested=True), (), "next step boundary"),
+        (run("running", pause_requested=True), (step("charge", "running"),), "boundary; now in step 'charge'"),
+        (run("completed", pause_requested=True), (), ""),
+        (run("paused", pause_reason="manual"), (), "paused (manual) until it is resumed"),
+        (run("paused", pause_reason="retries_exhausted"), (), "paused (its attempts are used up) until"),
+        (
+            run("paused", pause_reason="injection"),
+            (step("ok", "waiting", wait_event_name="paid"),),
+            "finished steps are kept; meanwhile waiting in 'ok' for 'paid'",
+        ),
         (run("waiting_for_capacity"), (), "until a worker takes 'order'"),
-        (run("paused", pause_reason="injection"), (), "paused (injection) until it is resumed"),
+        (run("paused", pause_reason="injection"), (), "by an operator) until it is resumed"),
         (run("paused"), (), "attempts are used up"),
         (
             run("waiting"),
@@ -83,6 +92,11 @@ def test_the_policy_of_an_unknown_function_is_not_guessed() -> None:
         ),
         (run("waiting"), (step("ok", "waiting", wait_event_name="paid", wait_timeout=START),), "for 'paid', at the"),
         (run("waiting"), (step("child", "waiting", child_run_id="run_2"),), "its child run_2"),
+        (
+            run("waiting"),
+            (step("child", "waiting", child_run_id="run_2", wait_timeout=START),),
+            "its child run_2, at the latest until 2026-01-02 03:04:05 UTC",
+        ),
         (run("waiting"), (step("charge", "failed"),), "waiting for its next attempt"),
         (run("waiting", error=Error(message="no")), (), "waiting for its next attempt"),
         (run("waiting"), (), "waiting"),
@@ -92,6 +106,31 @@ def test_what_comes_next(record: Run, steps: tuple[Step, ...], said: str) -> Non
     text = summary.coming(shown(record, *steps))
     assert said in text
     assert bool(said) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, ""),
+        ({"patched_at": START}, "patched"),
+        ({"patched_at": START, "patched_by": "ann", "original_output": 1}, "patched by ann"),
+        ({"original_output": 0}, "injected"),
+    ],
+)
+def test_what_was_done_to_a_step_from_outside(fields: dict[str, Any], said: str) -> None:
+    assert summary.marks(step("a", "completed", **fields)) == said
+
+
+def test_who_started_a_child() -> None:
+    assert summary.parent(run("running")) == ""
+    assert summary.parent(run("running", parent_run_id="run_0")) == "child of run_0"
+    child = run("running", parent_run_id="run_0", parent_step_id="run_0:ship:0")
+    assert summary.parent(child) == "child of run_0, step 'ship'"
+
+
+def test_a_run_that_is_asked_to_pause_says_so_on_one_line() -> None:
+    assert summary.headline(shown(run("running", pause_requested=True))).startswith("order running, pausing")
+    assert "pausing" not in summary.headline(shown(run("paused", pause_requested=True)))
 
 
 def test_elapsed_so_far_and_in_the_end() -> None:

@@ -14,6 +14,7 @@ from ironflow_lab.models.functions import FunctionStatus
 from ironflow_lab.models.instant import (
     Instant,
     Int64,
+    Later,
     Word,
     decode_hook,
     encode_hook,
@@ -21,6 +22,7 @@ from ironflow_lab.models.instant import (
     parse_instant,
 )
 from ironflow_lab.models.runs import ExecutionMode, RunStatus, StepStatus, StepType
+from ironflow_lab.wire import codec
 
 NANOSECONDS = st.integers(-(2**63), 2**63 - 1)
 
@@ -126,6 +128,13 @@ def test_a_64_bit_integer_is_a_text_on_the_wire() -> None:
     assert encode_hook(Int64(2**63 - 1)) == "9223372036854775807"
     assert decode_hook(Int64, "9223372036854775807") == 2**63 - 1
     assert decode_hook(Int64, 7) == 7
+    assert decode_hook(Int64, str(-(2**63))) == -(2**63)
+
+
+@pytest.mark.parametrize("value", [2**63, "9223372036854775808", -(2**63) - 1])
+def test_what_does_not_fit_64_bits_is_refused(value: int | str) -> None:
+    with pytest.raises(ValueError, match="from -2"):
+        decode_hook(Int64, value)
 
 
 def test_hooks_know_only_their_types() -> None:
@@ -175,3 +184,24 @@ def test_fields_that_are_not_set_are_left_out() -> None:
     assert msgspec.json.encode(painted, enc_hook=encode_hook) == (
         b'{"shade":"SHADE_LIGHT","dried":"1970-01-01T00:00:01Z"}'
     )
+
+
+def test_a_wait_beyond_all_instants_lasts_to_the_last_one() -> None:
+    class Wait(msgspec.Struct):
+        until: Later
+
+    for text in ("9999-12-31T23:59:59Z", "2262-06-01T00:00:00.000Z"):
+        read = codec.decode(b'{"until":"%s"}' % text.encode(), Wait).until
+        assert str(read) == "2262-04-11T23:47:16Z"
+    assert codec.decode(b'{"until":"2026-01-02T03:04:05Z"}', Wait).until == parse_instant("2026-01-02T03:04:05Z")
+    with pytest.raises(msgspec.ValidationError):
+        codec.decode(b'{"until":"soon"}', Wait)
+
+
+def test_a_number_of_an_enumeration_that_is_not_known_is_not_the_one_for_none() -> None:
+    class Asked(msgspec.Struct):
+        status: RunStatus
+
+    assert codec.decode(b'{"status":99}', Asked).status == "99"
+    assert codec.decode(b'{"status":0}', Asked).status == ""
+    assert codec.decode(b'{"status":3}', Asked).status == "completed"

@@ -7,6 +7,7 @@ import heapq
 import itertools
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ import msgspec
 
 from ironflow_lab.errors import ApiError, NotFoundError, StaleExecutionError, UnavailableError
 from ironflow_lab.models.functions import RegisterFunctionRequest
-from ironflow_lab.models.instant import Instant
+from ironflow_lab.models.instant import Instant, Int64
+from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.models.workers import (
     Assignment,
@@ -26,9 +28,13 @@ from ironflow_lab.models.workers import (
     LeaseLine,
     RegisterRequest,
     StepResult,
+    WorkerStatus,
 )
 from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.pool import DaemonPool
+from ironflow_lab.runtime.publishing import Message
 from ironflow_lab.runtime.segment import Segment
+from ironflow_lab.runtime.tools import Tools
 from ironflow_lab.wire import codec
 
 START = 1_767_323_045_000_000_000  # 2026-01-02T03:04:05Z
@@ -114,6 +120,7 @@ class Run:
     execution_seq: int = 0
     finished: JobUpdate | None = None
     waiting_for: str = ""
+    pausing: bool = False
 
     @property
     def job_id(self) -> str:
@@ -178,6 +185,7 @@ class FakeServer:
         self._ids = itertools.count(1)
         self.workers = FakeWorkerCalls(self)
         self.functions = FakeFunctionCalls(self)
+        self.topics = FakeTopicCalls(self)
         self.server = FakeServerCalls(self)
 
     # ---- what a test does
@@ -296,14 +304,20 @@ class FakeServer:
             raise StaleExecutionError("stale", code="STALE_EXECUTION", status=409)
         return run
 
-    def update(self, job_id: str, update: JobUpdate) -> None:
+    def status(self, run: Run) -> WorkerStatus:
+        return WorkerStatus(status="pausing" if run.pausing else "ok")
+
+    def update(self, job_id: str, update: JobUpdate) -> WorkerStatus:
         run = self.fenced(job_id, update.execution_seq, update.lease_token)
         for position, step in enumerate(update.steps, update.step_offset):
             known = step.id in run.steps
             assert known or position >= len(run.steps), f"the sequence {position} is taken"
             run.steps[step.id] = step
         if update.status == "progress":
-            return
+            if run.pausing and update.boundary is True:
+                run.status = "paused"
+                return WorkerStatus(status="paused")
+            return self.status(run)
         run.finished = update
         run.status = update.status
         if update.status == "yielded":
@@ -319,6 +333,7 @@ class FakeServer:
             if update.error.retryable and run.attempt < 5:
                 run.attempt += 1
                 run.status = "queued"
+        return WorkerStatus(status="ok")
 
 
 def through_json(message: Any) -> Any:
@@ -355,19 +370,21 @@ class FakeWorkerCalls:
         jobs = await server.call("poll", available, lambda: server.claim(worker_id, available, wait))
         return FakeReply(jobs, server.held)
 
-    async def ack(self, worker_id: str, job_id: str, fence: Fence, /) -> None:
+    async def ack(self, worker_id: str, job_id: str, fence: Fence, /) -> WorkerStatus:
         server = self._server
 
-        def apply() -> Run:
+        def apply() -> WorkerStatus:
             server.known(worker_id)
-            return server.fenced(job_id, fence.execution_seq, fence.lease_token)
+            return server.status(server.fenced(job_id, fence.execution_seq, fence.lease_token))
 
-        await server.call("ack", fence, apply)
+        answer: WorkerStatus = await server.call("ack", fence, apply)
+        return answer
 
-    async def update(self, worker_id: str, job_id: str, message: JobUpdate, /) -> None:
+    async def update(self, worker_id: str, job_id: str, message: JobUpdate, /) -> WorkerStatus:
         server, received = self._server, through_json(message)
         name = "checkpoint" if message.status == "progress" else "report"
-        await server.call(name, received, lambda: server.update(job_id, received))
+        answer: WorkerStatus = await server.call(name, received, lambda: server.update(job_id, received))
+        return answer
 
     async def lease(self, worker_id: str, instance_id: str, /) -> AsyncIterator[LeaseLine]:
         server = self._server
@@ -405,6 +422,50 @@ class FakeServerCalls:
         server = self._server
         found: Capabilities = await server.call("capabilities", None, lambda: Capabilities(lab=server.lab))
         return found
+
+
+class FakeTopicCalls:
+    """`client.topics` of the fake server."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def publish(
+        self, topic: str, data: Any, /, *, idempotency_key: str = "", run_id: str = ""
+    ) -> PublishResponse:
+        message = Message(topic=topic, data=data, idempotency_key=idempotency_key, run_id=run_id)
+        found: PublishResponse = await self._server.call("publish", message, lambda: PublishResponse(event_id="evt_1"))
+        return found
+
+
+class FakeTopics:
+    """Takes messages; one with a key it has seen gets the first one's place again."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.places: dict[str, int] = {}
+        self.refusals: deque[ApiError] = deque()
+
+    def publish(self, message: Message) -> Future[PublishResponse]:
+        """Take a message at once."""
+        answer: Future[PublishResponse] = Future()
+        self.messages.append(message)
+        if self.refusals:
+            answer.set_exception(self.refusals.popleft())
+            return answer
+        known = message.idempotency_key in self.places
+        place = self.places.setdefault(message.idempotency_key, len(self.places) + 1)
+        answer.set_result(PublishResponse(event_id=f"evt_{place}", sequence=Int64(place), duplicate=known))
+        return answer
+
+
+BODIES, THREADS = DaemonPool("test-body"), DaemonPool("test-branch")
+
+
+def tools(topics: FakeTopics | None = None, clock: FakeClock | None = None) -> Tools:
+    """Return what an execution needs."""
+    publish = (topics or FakeTopics()).publish
+    return Tools(pool=BODIES, threads=THREADS, clock=clock or FakeClock(), publish=publish)
 
 
 def assignment(*completed: CompletedStep, function_id: str = "f", data: Any = None, **changes: Any) -> Assignment:

@@ -8,14 +8,13 @@ from typing import Any
 
 from ironflow_lab.models.workers import Assignment
 from ironflow_lab.runtime import execution
-from ironflow_lab.runtime.desk import Executor
 from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.job import Executor
 from ironflow_lab.runtime.pace import Rules
-from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.worker import WorkerLoop
-from tests.unit.runtime.fakes import FakeClock, FakePace, FakeServer, Run, settle
+from tests.unit.runtime.fakes import FakeClock, FakePace, FakeServer, FakeTopics, Run, settle, tools
 
 
 class InlineExecutor:
@@ -23,8 +22,8 @@ class InlineExecutor:
 
     def __init__(self, deliver: Callable[[Segment], None], clock: FakeClock) -> None:
         self._deliver = deliver
-        self._clock = clock
-        self._pool = DaemonPool("unused")
+        self.topics = FakeTopics()
+        self._tools = tools(self.topics, clock)
         self.blocked = False
         self.unanswered: list[Callable[[], None]] = []
         self.drained = 0
@@ -36,7 +35,7 @@ class InlineExecutor:
         return Segment(assignment, function, announce=announce)
 
     def start(self, segment: Segment) -> None:
-        run: Coroutine[Any, Any, None] = execution.run_async(segment, pool=self._pool, clock=self._clock)
+        run: Coroutine[Any, Any, None] = execution.run_async(segment, self._tools)
         segment.work = asyncio.get_running_loop().create_task(run)
 
     def abandon(self, segment: Segment) -> None:
@@ -44,6 +43,16 @@ class InlineExecutor:
         segment.saved()
         if segment.work is not None:
             segment.work.cancel()
+        if segment.core is not None:
+            segment.core.abandon()
+
+    def pause(self, segment: Segment) -> None:
+        segment.journal.pausing = True
+        if segment.core is not None:
+            segment.core.pause()
+
+    def proceed(self, segment: Segment) -> None:
+        segment.core.proceed()
 
     def drain(self) -> None:
         self.drained += 1

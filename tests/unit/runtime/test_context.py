@@ -13,8 +13,8 @@ from ironflow_lab.models.workers import JobEvent
 from ironflow_lab.runtime.context import Context
 from ironflow_lab.runtime.function import function
 from ironflow_lab.runtime.plainstep import PlainStep
-from ironflow_lab.runtime.pool import DaemonPool
-from tests.unit.runtime.fakes import START, FakeClock, assignment, segment_of
+from ironflow_lab.runtime.threaded import ThreadedCore
+from tests.unit.runtime.fakes import START, assignment, segment_of, tools
 
 
 @function
@@ -22,7 +22,7 @@ def f(ctx: Any) -> None: ...
 
 
 def context(**changes: Any) -> Context[PlainStep]:
-    step = PlainStep(segment_of(f), pool=DaemonPool("unused"), clock=FakeClock())
+    step = PlainStep(ThreadedCore(segment_of(f), tools()))
     return Context(assignment(**changes), step)
 
 

@@ -12,17 +12,14 @@ from ironflow_lab.models.workers import CompletedStep
 from ironflow_lab.runtime import execution, signals
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
-from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import FakeClock, done, segment_of, settle
-
-POOL = DaemonPool("test-step")
+from tests.unit.runtime.fakes import done, segment_of, settle, tools
 
 
 async def run(defined: DurableFunction, *completed: CompletedStep, data: Any = None) -> Segment:
     """Execute a handler once."""
     segment = segment_of(defined, *completed, data=data)
-    await execution.run_async(segment, pool=POOL, clock=FakeClock())
+    await execution.run_async(segment, tools())
     return segment
 
 
@@ -120,7 +117,7 @@ async def test_a_handler_that_swallows_in_a_loop_does_not_spin() -> None:
                 continue
 
     segment = segment_of(f)
-    work = asyncio.ensure_future(execution.run_async(segment, pool=POOL, clock=FakeClock()))
+    work = asyncio.ensure_future(execution.run_async(segment, tools()))
     await settle()
     assert waits_for(segment.outcome) == "run_01:nap:0"
     assert rounds == 3
@@ -178,7 +175,7 @@ async def test_a_yield_lets_bodies_in_flight_settle(style: str) -> None:
                 group.create_task(ctx.step.sleep("nap", 5))
 
     segment = segment_of(f)
-    work = asyncio.ensure_future(execution.run_async(segment, pool=POOL, clock=FakeClock()))
+    work = asyncio.ensure_future(execution.run_async(segment, tools()))
     await settle()
     assert segment.outcome is None
     gate.set()
@@ -221,7 +218,7 @@ async def test_a_failure_waits_for_the_other_branches_bodies() -> None:
         await asyncio.gather(ctx.step.run("slow", slow), ctx.step.run("fails", fails))
 
     segment = segment_of(f)
-    work = asyncio.ensure_future(execution.run_async(segment, pool=POOL, clock=FakeClock()))
+    work = asyncio.ensure_future(execution.run_async(segment, tools()))
     await settle()
     assert segment.outcome is None
     gate.set()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ironflow_lab.errors import DefinitionError
-from ironflow_lab.models.functions import RetryConfig
+from ironflow_lab.models.functions import RetryConfig, Trigger
 from ironflow_lab.runtime.function import DurableFunction, function, is_async
 from ironflow_lab.wire import codec
 
@@ -29,11 +29,13 @@ def test_bare_decorator() -> None:
 def test_every_option_is_registered() -> None:
     @function(
         "billing",
-        on=["order.placed", "order.changed"],
+        on=["order.placed", Trigger(event="order.changed", expression="data.total > 100")],
         name="Billing",
         description="Charges cards",
         retry={"max_attempts": 4, "on_exhausted": "fail"},
         timeout="10m",
+        concurrency={"limit": 3, "key": "customerId"},
+        pause_behavior="release",
         metadata={"team": "ops", "__ironflow_code_hash": "mine"},
         durability="step",
         recording="steps",
@@ -47,9 +49,11 @@ def test_every_option_is_registered() -> None:
         "id": "billing",
         "name": "Billing",
         "description": "Charges cards",
-        "triggers": [{"event": "order.placed"}, {"event": "order.changed"}],
+        "triggers": [{"event": "order.placed"}, {"event": "order.changed", "expression": "data.total > 100"}],
         "retry": {"maxAttempts": 4, "onExhausted": "fail"},
         "timeoutMs": 600_000,
+        "concurrency": {"limit": 3, "key": "customerId"},
+        "pauseBehavior": "release",
         "preferredMode": "EXECUTION_MODE_PULL",
         "recording": True,
         "recordingProfile": "steps",
@@ -62,7 +66,8 @@ def test_unset_retry_sends_nothing() -> None:
     async def handler(ctx: Any) -> None: ...
 
     assert b"retry" not in codec.encode(handler.request())
-    assert b"timeoutMs" not in codec.encode(handler.request())
+    for name in (b"timeoutMs", b"concurrency", b"pauseBehavior"):
+        assert name not in codec.encode(handler.request())
 
 
 @pytest.mark.parametrize(
@@ -184,7 +189,7 @@ def two_in_one(ctx: Any) -> None: ...
 
 
 def test_options_of_later_releases_do_not_exist() -> None:
-    for name in ("concurrency", "cron", "debounce", "secrets"):
+    for name in ("cancel_on", "cron", "debounce", "secrets"):
         with pytest.raises(TypeError, match=name):
             function(**{name: 1})  # type: ignore[call-overload]  # wrong on purpose
 

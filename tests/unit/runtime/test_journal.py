@@ -17,7 +17,7 @@ NAMES = st.text(st.characters(blacklist_categories=("Cs", "C", "Z")), min_size=1
 
 def test_ids_count_each_name_apart() -> None:
     journal = Journal("run_01")
-    assert [journal.claim(name) for name in ("a", "a", "b:c", "a")] == [
+    assert [journal.root.claim(name) for name in ("a", "a", "b:c", "a")] == [
         "run_01:a:0",
         "run_01:a:1",
         "run_01:b\\:c:0",
@@ -29,16 +29,16 @@ def test_ids_count_each_name_apart() -> None:
 def test_the_same_calls_give_the_same_distinct_ids(names: list[str]) -> None:
     names = [name for name in names if not name.startswith(("compensate:", "publish:"))]
     one, two = Journal("run_01"), Journal("run_01")
-    ids = [one.claim(name) for name in names]
-    assert ids == [two.claim(name) for name in names]
+    ids = [one.root.claim(name) for name in names]
+    assert ids == [two.root.claim(name) for name in names]
     assert len(set(ids)) == len(ids)
 
 
 def test_what_is_done_is_recalled_and_still_counts() -> None:
     done = CompletedStep(step_id="run_01:a:0", name="a", output={"ok": True})
     journal = Journal("run_01", [done])
-    assert journal.recall(journal.claim("a")) is done
-    assert journal.claim("a") == "run_01:a:1"
+    assert journal.recall(journal.root.claim("a")) is done
+    assert journal.root.claim("a") == "run_01:a:1"
     assert journal.recall("run_01:a:1") is None
 
 
@@ -50,19 +50,19 @@ def test_a_failed_record_is_not_memory() -> None:
 def test_the_first_yield_wins() -> None:
     journal = Journal("run_01")
     first, other = (Yield(step_id=f"run_01:{name}:0", type="sleep") for name in "ab")
-    assert not journal.ending
-    journal.suspend(first)
-    journal.suspend(other)
+    assert not journal.ending(journal.root)
+    journal.suspend(journal.root, first)
+    journal.suspend(journal.root, other)
     assert journal.yielded is first
-    assert journal.ending
+    assert journal.ending(journal.root)
 
 
 def test_nothing_counts_after_the_end() -> None:
     journal = Journal("run_01")
     journal.closed = True
-    journal.suspend(Yield(step_id="run_01:a:0", type="sleep"))
+    journal.suspend(journal.root, Yield(step_id="run_01:a:0", type="sleep"))
     assert journal.yielded is None
-    assert journal.ending
+    assert journal.ending(journal.root)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_nothing_counts_after_the_end() -> None:
 def test_bad_names_are_refused_and_not_counted(name: str, why: str) -> None:
     journal = Journal("run_01")
     with pytest.raises(DefinitionError, match=why):
-        journal.claim(name)
+        journal.root.claim(name)
     with pytest.raises(DefinitionError, match=why):
-        journal.claim(name)
+        journal.root.claim(name)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ironflow_lab.errors import DefinitionError
-from ironflow_lab.models.functions import RetryConfig
+from ironflow_lab.models.functions import ConcurrencyConfig, RetryConfig, Trigger
 from ironflow_lab.runtime import options
 
 
@@ -47,6 +47,9 @@ def test_triggers() -> None:
     assert options.triggers(None) == ()
     assert [one.event for one in options.triggers("order.placed")] == ["order.placed"]
     assert [one.event for one in options.triggers(["order.*", "audit.>"])] == ["order.*", "audit.>"]
+    large, small = (Trigger(event="a", expression=f"data.total {sign} 100") for sign in "><")
+    assert options.triggers(large) == (large,)
+    assert options.triggers([large, small, "a"]) == (large, small, Trigger(event="a"))
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,11 @@ def test_triggers() -> None:
         ("order.>.x", "last part"),
         ([7], "is not an event name"),
         (["a", "b", "a"], "names 'a' twice"),
+        ([Trigger(event="a", expression="true")] * 2, "names 'a' twice"),
+        (Trigger(event="a", expression=" "), "expression is blank"),
+        (Trigger(event="a..b", expression="true"), "empty part"),
+        (Trigger(expression="true"), "must not be empty"),
+        (Trigger(cron="* * * * *"), "is not an event name"),
     ],
 )
 def test_bad_triggers(on: Any, why: str) -> None:
@@ -142,3 +150,47 @@ def test_recording(given: Any) -> None:
 def test_bad_recording(given: Any) -> None:
     with pytest.raises(DefinitionError, match=r"must be True, False or one of all, run_lifecycle, steps"):
         options.recording(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "limit", "key"),
+    [
+        (3, 3, ""),
+        ({"limit": 3}, 3, ""),
+        ({"limit": 1, "key": "customer.id"}, 1, "customer.id"),
+        (ConcurrencyConfig(limit=2, key="$.a"), 2, "$.a"),
+    ],
+)
+def test_concurrency(given: Any, limit: int, key: str) -> None:
+    assert options.concurrency(given) == ConcurrencyConfig(limit=limit, key=key)
+    assert options.concurrency(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (0, "whole number from 1 on"),
+        (-1, "whole number from 1 on"),
+        (2**31, "whole number from 1 on"),
+        (True, "write a number"),
+        (1.5, "write a number"),
+        ("3", "write a number"),
+        ({}, "limit=None must be"),
+        ({"limit": True}, "limit=True must be"),
+        ({"key": "a"}, "limit=None must be"),
+        ({"limit": 1, "keys": "a"}, "has no 'keys'; it takes limit and key"),
+        ({"limit": 1, "key": 5}, "key must be text, not int"),
+        ({"limit": 1, "key": "a..b"}, "empty part between dots"),
+        (ConcurrencyConfig(), "limit=0 must be"),
+    ],
+)
+def test_bad_concurrency(given: Any, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+        options.concurrency(given)
+
+
+def test_pause_behavior() -> None:
+    assert [options.pause_behavior(one) for one in (None, "hold", "release")] == ["", "hold", "release"]
+    for wrong in ("keep", "", 5):
+        with pytest.raises(DefinitionError, match="'hold' or 'release'"):
+            options.pause_behavior(wrong)  # type: ignore[arg-type]

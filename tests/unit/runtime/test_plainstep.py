@@ -14,17 +14,14 @@ from ironflow_lab.models.workers import CompletedStep
 from ironflow_lab.runtime import execution, signals
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Yielded
-from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import FakeClock, done, segment_of
-
-POOL = DaemonPool("test-plain")
+from tests.unit.runtime.fakes import done, segment_of, tools
 
 
 def run(defined: DurableFunction, *completed: CompletedStep) -> Segment:
     """Execute a handler once, in this thread."""
     segment = segment_of(defined, *completed)
-    execution.run_plain(segment, pool=POOL, clock=FakeClock())
+    execution.run_plain(segment, tools())
     return segment
 
 
@@ -244,7 +241,7 @@ def test_an_abandoned_handler_ends_at_its_next_step() -> None:
         ctx.step.run("b", ran.append, "b")
 
     segment = segment_of(f)
-    execution.run_plain(segment, pool=POOL, clock=FakeClock())
+    execution.run_plain(segment, tools())
     assert ran == ["a"]
 
 
@@ -260,7 +257,7 @@ def test_with_durability_step_the_next_step_waits_for_the_save() -> None:
 
     segment = segment_of(f)
     segment._announce = lambda _: recorded.release()
-    thread = threading.Thread(target=execution.run_plain, args=(segment,), kwargs={"pool": POOL, "clock": FakeClock()})
+    thread = threading.Thread(target=execution.run_plain, args=(segment, tools()))
     thread.start()
     for count in (1, 2):
         recorded.acquire()

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed
+from ironflow_lab.runtime.publishing import Message
 from ironflow_lab.runtime.runner import Runner
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.threads import LoopThread
@@ -42,7 +44,14 @@ class Stage:
     delivered: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.runner = Runner(io=self.io, user=self.user, sink=Sink(), clock=FakeClock(), deliver=self.deliver)
+        self.messages: list[Message] = []
+        self.runner = Runner(
+            io=self.io, user=self.user, sink=Sink(), clock=FakeClock(), deliver=self.deliver, send=self.send
+        )
+
+    async def send(self, message: Message) -> PublishResponse:
+        self.messages.append(message)
+        return PublishResponse(event_id="evt_1")
 
     def deliver(self, segment: Segment) -> None:
         self.delivered.append(threading.current_thread().name)

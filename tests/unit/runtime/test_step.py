@@ -15,17 +15,14 @@ from ironflow_lab.models.workers import CompletedStep
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
-from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import FakeClock, done, segment_of, settle
-
-POOL = DaemonPool("test-step")
+from tests.unit.runtime.fakes import done, segment_of, settle, tools
 
 
 async def run(defined: DurableFunction, *completed: CompletedStep, data: Any = None) -> Segment:
     """Execute a handler once."""
     segment = segment_of(defined, *completed, data=data)
-    await execution.run_async(segment, pool=POOL, clock=FakeClock())
+    await execution.run_async(segment, tools())
     return segment
 
 
@@ -371,7 +368,7 @@ async def test_a_cancelled_body_is_not_recorded() -> None:
         await ctx.step.run("a", body)
 
     segment = segment_of(f)
-    work = asyncio.ensure_future(execution.run_async(segment, pool=POOL, clock=FakeClock()))
+    work = asyncio.ensure_future(execution.run_async(segment, tools()))
     await started.wait()
     segment.abandoned = segment.journal.closed = True
     work.cancel()
@@ -392,7 +389,7 @@ async def test_an_abandoned_handler_can_start_no_step() -> None:
             await ctx.step.run("a", ran.append, "a")
 
     segment = segment_of(f)
-    work = asyncio.ensure_future(execution.run_async(segment, pool=POOL, clock=FakeClock()))
+    work = asyncio.ensure_future(execution.run_async(segment, tools()))
     await settle()
     segment.abandoned = segment.journal.closed = True
     work.cancel()
@@ -412,7 +409,7 @@ async def test_with_durability_step_the_next_step_waits_for_the_save() -> None:
             await ctx.step.run(name, body, name)
 
     segment = segment_of(f)
-    work = asyncio.ensure_future(execution.run_async(segment, pool=POOL, clock=FakeClock()))
+    work = asyncio.ensure_future(execution.run_async(segment, tools()))
     await settle()
     assert ran == ["a"]
     segment.saved(1)

@@ -393,3 +393,33 @@ async def test_a_worker_that_was_replaced_stops(rig: Rig) -> None:
     assert rig.worker.snapshot().state == "failed"
     assert "another instance" in rig.worker.snapshot().last_error
     assert steps.cancelled == [0]
+
+
+# ---- messages of steps
+
+
+async def test_a_message_is_sent_until_a_server_answers(rig: Rig) -> None:
+    sent: list[str] = []
+
+    async def send() -> str:
+        sent.append("message")
+        if len(sent) <= 20:
+            raise gone()
+        return "taken"
+
+    sending = asyncio.ensure_future(rig.worker.until_taken(send))
+    await rig.pace.advance(300)
+    assert await sending == "taken"
+    assert len(sent) == 21
+
+
+async def test_a_message_that_a_server_refuses_is_not_sent_again(rig: Rig) -> None:
+    sent: list[str] = []
+
+    async def send() -> str:
+        sent.append("message")
+        raise InvalidArgumentError("no such topic", status=400)
+
+    with pytest.raises(InvalidArgumentError):
+        await rig.worker.until_taken(send)
+    assert len(sent) == 1

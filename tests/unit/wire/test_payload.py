@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ironflow_lab.models.events import InvokeFunctionSyncResponse
 from ironflow_lab.models.runs import GetRunStepsResponse, ListRunsResponse, Run, RunRowPage, Step
 from ironflow_lab.wire import codec, payload
 
@@ -50,6 +51,8 @@ def test_nested_records_are_settled() -> None:
     assert page.runs[0].input == 1
     steps = payload.settle(codec.decode(b'{"steps":[{"id":"s","originalOutputValue":"x"}]}', GetRunStepsResponse))
     assert steps.steps[0].original_output == "x"
+    answer = codec.decode(b'{"result":{"runId":"r","outputValue":[1]}}', InvokeFunctionSyncResponse)
+    assert payload.settle(answer).result.output == [1]
 
 
 def test_what_needs_nothing_is_the_same_object() -> None:

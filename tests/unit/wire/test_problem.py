@@ -148,6 +148,12 @@ def test_details_are_kept() -> None:
     assert refusal(400, {"details": "t"}).details == ()
 
 
+def test_the_reason_is_a_header_of_its_own() -> None:
+    assert refusal(409, {"code": "aborted"}, ironflow_error_reason="contended").reason == "contended"
+    assert refusal(409, {"code": "aborted"}).reason == ""
+    assert len(refusal(409, {"code": "aborted"}, ironflow_error_reason="x" * 9_999).reason) == 100
+
+
 @given(
     st.integers(300, 599),
     st.binary()

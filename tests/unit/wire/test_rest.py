@@ -143,3 +143,9 @@ def test_a_line_of_the_lease() -> None:
     for wrong in (b"", b"[]", b"{}"):
         with pytest.raises(InternalError):
             rest.read_line(wrong)
+
+
+def test_why_is_asked_by_a_path_that_a_run_s_id_cannot_change() -> None:
+    request = rest.why("run_1/../x")
+    assert (request.method, request.path) == ("GET", "/lab/v1/runs/run_1%2F..%2Fx/why")
+    assert request.repeatable

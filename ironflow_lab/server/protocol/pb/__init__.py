@@ -45,10 +45,10 @@ def methods() -> dict[str, Method]:
 
 
 def _pool() -> Any:
-    from google.protobuf import descriptor_pool, struct_pb2, timestamp_pb2
+    from google.protobuf import descriptor_pool, empty_pb2, struct_pb2, timestamp_pb2
 
     pool = descriptor_pool.DescriptorPool()
-    for known in (struct_pb2, timestamp_pb2):
+    for known in (empty_pb2, struct_pb2, timestamp_pb2):
         pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
     for file in _compiled().file:
         pool.AddSerializedFile(file.SerializeToString())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,16 @@ import pytest
 
 from ironflow_lab.client import AsyncClient
 from ironflow_lab.client._seam import AnswerTooLargeError
+from ironflow_lab.client.payloads import json_value
 from ironflow_lab.errors import (
+    AbortedError,
     DefinitionError,
     FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
     NotFoundError,
+    UnavailableError,
+    UnimplementedError,
 )
 from ironflow_lab.models.instant import Instant, parse_instant
 
@@ -221,9 +226,168 @@ async def test_waiting_for_no_run_asks_nobody(client: AsyncClient, script: Async
 
 @pytest.mark.parametrize("run_id", ["", "  ", None, 7, "..", "\ud800"])
 async def test_wrong_ids_are_not_sent(client: AsyncClient, run_id: Any) -> None:
-    for call in (client.runs.get, client.runs.steps, client.runs.cancel):
+    runs = client.runs
+    for call in (runs.get, runs.steps, runs.cancel, runs.pause, runs.paused_state, runs.resume, runs.retry):
         with pytest.raises(InvalidArgumentError):
             await call(run_id)
+    for erase in (runs.delete, runs.redact, runs.redact_step, runs.why):
+        with pytest.raises(InvalidArgumentError):
+            await erase(run_id)
+    for run, step in ((run_id, "s"), ("run_1", run_id)):
+        with pytest.raises(InvalidArgumentError):
+            await runs.inject(run, step, 1)
+    with pytest.raises(InvalidArgumentError):
+        await runs.patch(run_id, 1)
+
+
+async def test_pause_says_whether_the_run_stands(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"status": "pause_requested"})
+    assert (await client.runs.pause("run_1")).status == "pause_requested"
+    assert script.request.path == "/ironflow.v1.IronflowService/PauseRun"
+    assert script.sent == {"runId": "run_1"}
+
+
+async def test_the_paused_state_keeps_payloads_as_text(client: AsyncClient, script: AsyncScript) -> None:
+    step = {"id": "run_1:a:0", "name": "a", "output": "WzFd", "injected": True, "status": "completed"}
+    script.answer({"steps": [step, {"error": "e30="}], "nextStepHint": "b", "pauseReason": "injection"})
+    state = await client.runs.paused_state("run_1")
+    assert (state.next_step_hint, state.pause_reason) == ("b", "injection")
+    assert [json_value(one.output) for one in state.steps] == [[1], None]
+    assert json_value(state.steps[1].error) == {}
+    assert script.request.repeatable, "a read is sent again"
+
+
+@pytest.mark.parametrize(
+    ("output", "text"), [({"a": 1}, b'{"a":1}'), (None, b"null"), ("\u00fc", b'"\xc3\xbc"'), (0, b"0")]
+)
+async def test_an_injected_output_travels_as_json_text_in_base64(
+    client: AsyncClient, script: AsyncScript, output: Any, text: bytes
+) -> None:
+    script.answer({"stepId": "run_1:a:0", "previousOutput": "Mg=="})
+    found = await client.runs.inject("run_1", "step_1", output, reason="why")
+    assert json_value(found.previous_output) == 2
+    assert b64decode(script.sent["newOutput"]) == text
+    assert (script.sent["runId"], script.sent["stepId"], script.sent["reason"]) == ("run_1", "step_1", "why")
+
+
+@pytest.mark.parametrize(
+    ("output", "pair"),
+    [
+        ({"a": 1}, {"output": {"a": 1}}),
+        ([1], {"outputValue": [1]}),
+        (None, {"outputValue": None}),
+        ("", {"outputValue": ""}),
+    ],
+)
+async def test_a_patch_sends_every_value_null_included(
+    client: AsyncClient, script: AsyncScript, output: Any, pair: dict[str, Any]
+) -> None:
+    script.answer({"id": "step_1", "outputValue": 3, "originalOutput": {"n": 1}, "patchedBy": "ann"})
+    step = await client.runs.patch("step_1", output, reason="why")
+    assert script.sent == {"stepId": "step_1", "reason": "why", **pair}
+    assert (step.output, step.original_output, step.patched_by) == (3, {"n": 1}, "ann")
+
+
+async def test_what_is_no_json_is_not_sent(client: AsyncClient) -> None:
+    for wrong in (object(), float("nan"), "\ud800"):
+        with pytest.raises(InvalidArgumentError, match="output"):
+            await client.runs.inject("run_1", "s", wrong)
+        with pytest.raises(InvalidArgumentError, match="output"):
+            await client.runs.patch("s", wrong)
+
+
+async def test_resume_where_it_stands_and_from_a_step(client: AsyncClient, script: AsyncScript) -> None:
+    for _ in range(2):
+        script.answer({"id": "run_1", "status": "RUN_STATUS_WAITING_FOR_CAPACITY"})
+    assert (await client.runs.resume("run_1")).status == "waiting_for_capacity"
+    await client.runs.resume("run_1", from_step="charge")
+    assert script.all_sent == [{"runId": "run_1"}, {"runId": "run_1", "fromStep": "charge"}]
+
+
+async def test_a_retry_from_the_beginning_resumes_from_the_first_step(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"id": "run_1"})
+    await client.runs.retry("run_1")
+    script.answer({"steps": [{"id": "s1", "stepId": "run_1:a:0"}, {"id": "s2", "stepId": "run_1:b:0"}]})
+    script.answer({"id": "run_1"})
+    await client.runs.retry("run_1", from_beginning=True)
+    script.answer({})
+    script.answer({"id": "run_1"})
+    await client.runs.retry("run_1", from_beginning=True)
+    resumed = [sent for sent, one in zip(script.all_sent, script.requests, strict=True) if "Resume" in one.path]
+    assert resumed == [{"runId": "run_1"}, {"runId": "run_1", "fromStep": "run_1:a:0"}, {"runId": "run_1"}]
+
+
+async def test_what_changes_a_run_is_sent_once(client: AsyncClient, script: AsyncScript) -> None:
+    runs = client.runs
+    for call in (
+        lambda: runs.pause("run_1"),
+        lambda: runs.inject("run_1", "s", 1),
+        lambda: runs.patch("s", 1),
+        lambda: runs.resume("run_1"),
+        lambda: runs.cancel("run_1"),
+        lambda: runs.delete("run_1"),
+        lambda: runs.delete_many(status="failed"),
+        lambda: runs.redact("run_1"),
+        lambda: runs.redact_step("s"),
+    ):
+        script.fail(UnavailableError("gone", retryable=True))
+        before = len(script.requests)
+        with pytest.raises(UnavailableError):
+            await call()
+        assert len(script.requests) == before + 1
+
+
+async def test_a_lost_race_says_what_became_of_the_injection(client: AsyncClient, script: AsyncScript) -> None:
+    body = {"code": "aborted", "message": "the run moved"}
+    script.answer(body, status=409, ironflow_error_reason="injection_unverified")
+    with pytest.raises(AbortedError) as lost:
+        await client.runs.inject("run_1", "s", 1)
+    assert lost.value.reason == "injection_unverified"
+    script.answer(body, status=409)
+    with pytest.raises(AbortedError) as lost:
+        await client.runs.inject("run_1", "s", 1)
+    assert lost.value.reason == ""
+
+
+async def test_delete_and_redact_by_their_own_fields(client: AsyncClient, script: AsyncScript) -> None:
+    for _ in range(3):
+        script.answer({})
+    await client.runs.delete("run_1")
+    await client.runs.redact("run_1")
+    await client.runs.redact_step("step_1")
+    assert script.all_sent == [{"id": "run_1"}, {"runId": "run_1"}, {"stepId": "step_1"}]
+    assert [one.path.rpartition("/")[2] for one in script.requests] == ["DeleteRun", "RedactRun", "RedactStep"]
+
+
+async def test_delete_many_counts(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"deleted": "10000"})
+    assert await client.runs.delete_many(function_id="f", status="failed", until="2h") == 10_000
+    assert script.sent == {"functionId": "f", "status": "RUN_STATUS_FAILED", "until": "2026-01-02T01:04:05Z"}
+
+
+@pytest.mark.parametrize("filters", [{}, {"status": "running"}, {"status": "pending"}, {"status": "bogus"}])
+async def test_delete_many_is_refused_before_it_is_sent(client: AsyncClient, filters: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        await client.runs.delete_many(**filters)
+
+
+async def test_why(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer(
+        {"run_id": "run_1", "status": "waiting", "reason": "event", "event": "paid", "due_at": "2026-01-02T03:04:05Z"}
+    )
+    why = await client.runs.why("run_1")
+    assert (why.reason, why.event, why.due_at) == ("event", "paid", parse_instant("2026-01-02T03:04:05Z"))
+    assert (script.request.method, script.request.path) == ("GET", "/lab/v1/runs/run_1/why")
+
+
+async def test_why_of_an_unknown_run_and_on_a_server_without_it(client: AsyncClient, script: AsyncScript) -> None:
+    script.answer({"code": "not_found", "message": "no run 'run_1' in this environment"}, status=404)
+    with pytest.raises(NotFoundError, match="no run 'run_1'"):
+        await client.runs.why("run_1")
+    for body in (b"<html>", b'{"code":"not_found","message":"no route GET /lab/v1/runs/run_1/why here"}'):
+        script.answer(body, status=404)
+        with pytest.raises(UnimplementedError, match="does not say why"):
+            await client.runs.why("run_1")
 
 
 async def test_the_state_at_an_instant_keeps_payloads_as_text(client: AsyncClient, script: AsyncScript) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ironflow_lab.client import Client
+from ironflow_lab.client.arguments import PAUSE_BEHAVIOR
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.functions import (
     ConcurrencyConfig,
@@ -89,3 +90,83 @@ def test_iterate_goes_through_the_pages(client: Client, script: Script) -> None:
     found = [function.id for function in client.functions.iterate(page_size=2)]
     assert found == ["a", "b", "c"]
     assert script.all_sent == [{"limit": 2}, {"limit": 2, "cursor": "2"}]
+
+
+def test_a_pause_behavior_is_mirrored_in_the_metadata(client: Client, script: Script) -> None:
+    script.answer({"function": {"id": "f"}})
+    script.answer({"function": {"id": "f"}})
+    client.functions.register(RegisterFunctionRequest(id="f", pause_behavior="release"))
+    client.functions.register(
+        RegisterFunctionRequest(id="f", pause_behavior="hold", metadata={"team": "ops", PAUSE_BEHAVIOR: "release"})
+    )
+    assert [(sent["pauseBehavior"], sent["metadata"]) for sent in script.all_sent] == [
+        ("release", {PAUSE_BEHAVIOR: "release"}),
+        ("hold", {"team": "ops", PAUSE_BEHAVIOR: "hold"}),
+    ]
+
+
+def test_set_status(client: Client, script: Script) -> None:
+    script.answer({"id": "f", "status": "FUNCTION_STATUS_PAUSED"})
+    assert (client.functions.set_status("f", "paused")).status == "paused"
+    assert script.request.path == "/ironflow.v1.IronflowService/UpdateFunctionStatus"
+    assert script.sent == {"id": "f", "status": "FUNCTION_STATUS_PAUSED"}
+
+
+def test_delete(client: Client, script: Script) -> None:
+    script.answer({})
+    client.functions.delete("f")
+    assert script.request.path == "/ironflow.v1.IronflowService/DeleteFunction"
+    assert script.sent == {"id": "f"}
+
+
+def test_history(client: Client, script: Script) -> None:
+    script.answer({"entries": [{"entityVersion": "3", "changeType": "rollback"}], "hasMore": True})
+    page = client.functions.history("f", limit=1, from_version=4)
+    assert ([(one.entity_version, one.change_type) for one in page.entries], page.has_more) == ([(3, "rollback")], True)
+    assert script.request.path == "/ironflow.v1.IronflowService/ListFunctionHistory"
+    assert script.sent == {"functionId": "f", "limit": 1, "fromVersion": "4"}
+
+
+def test_history_is_gone_through_page_by_page(client: Client, script: Script) -> None:
+    script.answer({"entries": [{"entityVersion": "3"}, {"entityVersion": "2"}], "hasMore": True})
+    script.answer({"entries": [{"entityVersion": "1"}]})
+    found = [entry.entity_version for entry in client.functions.history_iterate("f", page_size=2)]
+    assert found == [3, 2, 1]
+    assert script.all_sent == [{"functionId": "f", "limit": 2}, {"functionId": "f", "limit": 2, "fromVersion": "2"}]
+
+
+def test_a_history_that_says_more_and_shows_nothing_ends(client: Client, script: Script) -> None:
+    script.answer({"hasMore": True})
+    assert list(client.functions.history_iterate("f")) == []
+
+
+def test_at_version(client: Client, script: Script) -> None:
+    script.answer({"entry": {"entityVersion": "2", "functionSnapshot": {"id": "f", "version": 1}}})
+    entry = client.functions.at_version("f", 2)
+    assert entry.function_snapshot is not None
+    assert (entry.entity_version, entry.function_snapshot.version) == (2, 1)
+    assert script.request.path == "/ironflow.v1.IronflowService/GetFunctionAtVersion"
+    assert script.sent == {"functionId": "f", "version": "2"}
+
+
+def test_rollback(client: Client, script: Script) -> None:
+    script.answer({"function": {"id": "f", "version": 4}})
+    assert (client.functions.rollback("f", 2, reason="it was better")).version == 4
+    assert script.request.path == "/ironflow.v1.IronflowService/RollbackFunction"
+    assert script.sent == {"functionId": "f", "version": "2", "changeReason": "it was better"}
+
+
+def test_wrong_changes_are_not_sent(client: Client) -> None:
+    functions = client.functions
+    for call, says in (
+        (lambda: functions.set_status("f", "stopped"), "not one of active, paused, archived"),
+        (lambda: functions.set_status("f", ""), "status is needed: one of active"),
+        (lambda: functions.set_status("", "paused"), "function id"),
+        (lambda: functions.delete(" "), "function id"),
+        (lambda: functions.history("f", from_version=-1), "from_version"),
+        (lambda: functions.at_version("f", 0), "version must be 1 or more"),
+        (lambda: functions.rollback("f", 0), "version must be 1 or more"),
+        (lambda: functions.register(RegisterFunctionRequest(id="f", pause_behavior="keep")), "hold, release"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=says):
+            call()

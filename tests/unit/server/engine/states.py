@@ -9,9 +9,19 @@ import msgspec
 from ironflow_lab.clock import SECOND
 from ironflow_lab.models.functions import RegisterFunctionRequest
 from ironflow_lab.models.workers import Fence
-from ironflow_lab.server.engine.functions import normalise
+from ironflow_lab.server.engine.definitions import normalise
 from ironflow_lab.server.engine.outcome import Outcome, Write
-from ironflow_lab.server.engine.records import EventState, FunctionState, QueuedRun, RetryPolicy, RunState, WorkerState
+from ironflow_lab.server.engine.records import (
+    Case,
+    EventState,
+    FunctionState,
+    QueuedRun,
+    RetryPolicy,
+    RunState,
+    StepState,
+    Timer,
+    WorkerState,
+)
 from ironflow_lab.wire import codec
 
 ENV = "env_default"
@@ -38,7 +48,6 @@ def running(**changes: Any) -> RunState:
         "updated_at": NOW - SECOND,
         "started_at": NOW - 4 * SECOND,
         "claimed_at": NOW - SECOND,
-        "due_step": "",
     }
     return RunState(**given | changes)
 
@@ -46,6 +55,34 @@ def running(**changes: Any) -> RunState:
 def resting(status: str, **changes: Any) -> RunState:
     """Return `run_1` in nobody's hands."""
     return running(status=status, lease_token="", claimed_at=0, **changes)
+
+
+def waiting(kind: str = "sleep", *, status: str = "waiting", parent: Case | None = None, **timer: Any) -> Case:
+    """Return `run_1` waiting since a second for what `kind` says, with its step."""
+    step_id = "" if kind == "retry" else "run_1:nap:0"
+    given = {"run_id": "run_1", "env": ENV, "kind": kind, "due_at": NOW, "step_id": step_id, **timer}
+    types = {"sleep": "sleep", "event": "wait_for_event", "child": "invoke_function"}
+    step = None if kind == "retry" else step_of("sleeping" if kind == "sleep" else "waiting", type=types[kind])
+    reason = "injection" if status == "paused" else ""
+    return Case(run=resting(status, pause_reason=reason), timer=Timer(**given), step=step, parent=parent)
+
+
+def step_of(status: str = "completed", **changes: Any) -> StepState:
+    """Return a step that began a second ago."""
+    given: dict[str, Any] = {
+        "name": "nap",
+        "type": "invoke",
+        "status": status,
+        "attempt": 1,
+        "output": b"1" if status == "completed" else None,
+        "error": b'{"message":"no"}' if status in ("failed", "timed_out") else None,
+        "started_at": NOW - SECOND,
+        "ended_at": 0 if status in ("sleeping", "waiting") else NOW,
+        "duration_ms": 0,
+        "sleep_until": 0,
+        "compensation_for": "",
+    }
+    return StepState(**given | changes)
 
 
 def function(*events: str, **changes: Any) -> FunctionState:

@@ -23,7 +23,7 @@ from ironflow_lab.server.engine.claims import (
     unclaim,
 )
 from ironflow_lab.server.engine.commands import Ack, Claim, Heartbeat, Hold, RegisterWorker, Release, Unclaim
-from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Outcome, Renewed, Runnable
+from ironflow_lab.server.engine.outcome import Beat, Ended, Freed, Held, Leased, Outcome, Renewed, Runnable
 from ironflow_lab.server.engine.records import QueuedRun, RunState
 from ironflow_lab.testing import CountingIds
 from ironflow_lab.wire import codec
@@ -77,7 +77,7 @@ class TestRegister:
         state = WorkerRuns(worker=worker(instance_id=before), running=(running(),))
         outcome = registered(state, instance_id=after)
         assert only(outcome, "move_run")["status"] == "waiting_for_capacity"
-        assert outcome.wakes == (Freed("run_1", 3, "w", revoked=True), Held("w", False), Runnable())
+        assert outcome.wakes == (Freed("run_1", 3, "w", revoked=True), Runnable(), Held("w", False), Runnable())
 
 
 class TestHolding:
@@ -107,7 +107,13 @@ class TestHolding:
         state = WorkerRuns(worker=worker(), running=(running(), running(id="run_2", execution_seq=1)))
         outcome = release(state, Release(env=ENV, worker_id="w", instance_id="one"), NOW, IDS)
         assert [write.parameters["id"] for write in named(outcome, "move_run")] == ["run_1", "run_2"]
-        assert outcome.wakes == (Held("w", False), Freed("run_1", 3, "w"), Freed("run_2", 1, "w"), Runnable())
+        assert outcome.wakes == (
+            Held("w", False),
+            Freed("run_1", 3, "w"),
+            Freed("run_2", 1, "w"),
+            Runnable(),
+            Runnable(),
+        )
 
     @pytest.mark.parametrize("known", [None, worker(instance_id="successor")])
     def test_a_former_instance_releases_nothing(self, known: Any) -> None:
@@ -180,6 +186,17 @@ class TestClaim:
         spent = claimed(queued(timeout_ms=1_000, executed_ns=2 * SECOND))
         assert spent.wakes == (Leased("run_1", 4, "w", 1),)
 
+    def test_a_lane_gets_no_more_than_it_has_room_for(self) -> None:
+        lane = {"lane": "x", "lane_limit": 2}
+        runs = [queued(f"run_{n}", **lane) for n in (1, 2, 3)] + [queued("run_4", lane="y", lane_limit=1)]
+        outcome = claimed(*(msgspec.structs.replace(run, free=1) for run in runs))
+        assert [job.run_id for job in outcome.answer.jobs] == ["run_1", "run_4"]
+
+    def test_who_kept_its_place_needs_no_room(self) -> None:
+        kept = queued("run_1", lane="x", lane_limit=1, holding=True)
+        outcome = claimed(kept, msgspec.structs.replace(queued("run_2", lane="x", lane_limit=1), free=0))
+        assert [job.run_id for job in outcome.answer.jobs] == ["run_1"]
+
     def test_time_moves_on_even_when_the_clock_does_not(self) -> None:
         outcome = claimed(queued(updated_at=NOW + 5))
         assert only(outcome, "claim_run")["now"] == NOW + 6
@@ -211,6 +228,19 @@ class TestAck:
             acked(resting(status))
         with pytest.raises(StaleExecutionError):
             acked(resting(status), fence=msgspec.structs.replace(FENCE, lease_token=""))
+
+
+class TestPauseRequested:
+    def test_its_worker_is_told_with_the_ack(self) -> None:
+        assert acked(running()).answer.status == "acknowledged"
+        assert acked(running(pause_requested=True)).answer.status == "pausing"
+
+    def test_a_run_that_comes_back_is_held(self) -> None:
+        command = Unclaim(env=ENV, worker_id="w", fences=(FENCE,))
+        outcome = unclaim((running(pause_requested=True),), command, NOW, IDS)
+        moved = only(outcome, "move_run")
+        assert (moved["status"], moved["pause_reason"], moved["executed_ns"]) == ("paused", "injection", SECOND)
+        assert outcome.wakes == (Freed("run_1", 3, "w"), Ended("run_1", terminal=False))
 
 
 class TestUnclaim:

@@ -28,7 +28,8 @@ def started(pattern: str, name: str) -> bool:
 
 
 def test_an_event_without_a_function_is_recorded() -> None:
-    outcome = emitted(function("something.else"), data=b"[1,null]", metadata=b'{"a":1}', version=7, idempotency_key="k")
+    fields: dict[str, Any] = {"data": b"[1,null]", "metadata": b'{"a":1}', "version": 7, "idempotency_key": "k"}
+    outcome = emitted(function("something.else"), **fields, emitted_by="apikey:1", run_id="run_7")
     assert outcome.answer == TriggerResponse(event_id="evt_000001")
     assert outcome.wakes == ()
     assert [write.query for write in outcome.writes] == ["insert_event"]
@@ -42,6 +43,8 @@ def test_an_event_without_a_function_is_recorded() -> None:
         "source": "api",
         "idempotency_key": "k",
         "at": NOW,
+        "emitted_by": "apikey:1",
+        "run_id": "run_7",
     }
 
 

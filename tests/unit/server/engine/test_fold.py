@@ -36,6 +36,8 @@ STARTED = ("step.started", {"stepName": "charge", "stepType": "invoke", "attempt
 COMPLETED = ("step.completed", {"output": {"ok": True}, "durationMs": 7, "endedAt": LATER})
 FAILED = ("step.failed", {"error": {"message": "no"}, "attempt": 1, "endedAt": LATER})
 PATCHED = ("step.patched", {"originalOutput": {"ok": True}, "patchedOutput": 2, "patchedBy": "me"})
+DISCARDED = ("step.discarded", {"stepId": STEP, "reason": "resumed from a"})
+UNDO = "run_1:compensate:charge:0"
 INJECTED = ("step.injected", {"previousOutput": [0], "newOutput": None, "reason": "r"})
 
 
@@ -63,7 +65,7 @@ class TestRun:
         run.feed(tell([("run.status_changed", "", NOW + 10, b'{"newStatus":"completed","output":null}')]))
         assert (run.status, run.output, run.error) == ("completed", b"null", b"")
 
-    @pytest.mark.parametrize("kind", ["run.renamed", "step.dreamt", "saga.compensation.started", "debounce.cancelled"])
+    @pytest.mark.parametrize("kind", ["run.renamed", "run.redacted", "step.dreamt", "saga.compensation.odd", "kv.set"])
     def test_an_unknown_event_changes_nothing(self, kind: str) -> None:
         before = folded(("run.created", {}), STARTED)
         after = folded(("run.created", {}), STARTED, (kind, {"newStatus": "failed", "output": 1}))
@@ -78,7 +80,7 @@ class TestSteps:
 
     @pytest.mark.parametrize(
         ("kind", "status"),
-        [("sleep", "sleeping"), ("wait_for_event", "waiting"), ("invoke_function", "running"), ("dance", "running")],
+        [("sleep", "sleeping"), ("wait_for_event", "waiting"), ("invoke_function", "waiting"), ("dance", "running")],
     )
     def test_its_status_follows_its_type(self, kind: str, status: str) -> None:
         found = step(("step.started", {"stepName": "n", "stepType": kind}))
@@ -136,9 +138,61 @@ class TestCorrections:
         assert (found.patched, found.injected) == (True, True)
         assert step(STARTED, COMPLETED, INJECTED, PATCHED).original_output == b"[0]"
 
+    @pytest.mark.parametrize("correction", [PATCHED, INJECTED])
+    def test_a_corrected_step_has_not_failed(self, correction: tuple[str, dict[str, Any]]) -> None:
+        found = step(STARTED, FAILED, correction)
+        assert (found.status, found.error, found.completed_at) == ("completed", b"", LATER)
+
+    def test_a_step_that_had_no_output_has_no_original_one(self) -> None:
+        found = step(STARTED, FAILED, ("step.patched", {"patchedOutput": 2}), INJECTED)
+        assert (found.output, found.original_output) == (b"null", b"")
+
+    def test_what_is_discarded_is_as_if_it_had_not_begun(self) -> None:
+        pending = StepThen(step_id=STEP, name="charge", type="sleep", status="pending")
+        slept = ("step.started", {"stepName": "charge", "stepType": "sleep"})
+        assert step(slept, COMPLETED, PATCHED, INJECTED, DISCARDED) == pending
+        again = step(slept, COMPLETED, PATCHED, DISCARDED, STARTED, COMPLETED)
+        assert (again.output, again.original_output, again.patched) == (b'{"ok":true}', b"", False)
+
+    def test_a_discarded_step_keeps_its_place(self) -> None:
+        both = [(kind, f"run_1:{name}:0", NOW, b"{}") for name in "ab" for kind in ("step.started", "step.completed")]
+        fold = Fold().feed(tell([*both, ("step.discarded", "run_1:a:0", NOW, b"{}")]))
+        assert [(one.name, one.sequence, one.status) for one in fold.steps.values()] == [
+            ("a", 0, "pending"),
+            ("b", 1, "completed"),
+        ]
+
     def test_a_new_beginning_forgets_no_original(self) -> None:
         found = step(STARTED, COMPLETED, PATCHED, STARTED)
         assert (found.output, found.original_output, found.patched) == (b"", b'{"ok":true}', True)
+
+
+class TestWaitsAndCompensations:
+    def test_a_wait_that_timed_out(self) -> None:
+        found = step(STARTED, ("step.failed", {"error": {"message": "late"}, "rowStatus": "timed_out"}))
+        assert (found.status, found.error) == ("timed_out", b'{"message":"late"}')
+
+    def test_a_compensation_completes(self) -> None:
+        begun = ("saga.compensation.started", {"compensationTargetStep": "charge", "stepName": "compensate:charge"})
+        running = undo(begun)
+        assert (running.name, running.type, running.status) == ("compensate:charge", "compensate", "running")
+        done = undo(begun, ("saga.compensation.completed", {"result": None, "durationMs": 4, "endedAt": LATER}))
+        assert (done.status, done.output, done.duration_ms, done.completed_at) == ("completed", b"null", 4, LATER)
+
+    def test_a_compensation_fails(self) -> None:
+        found = undo(("saga.compensation.failed", {"error": {"message": "no"}, "attempt": 1}))
+        assert (found.status, found.error) == ("failed", b'{"message":"no"}')
+
+    @pytest.mark.parametrize("end", ["completed", "failed"])
+    def test_one_told_of_only_by_its_end_is_a_compensation_all_the_same(self, end: str) -> None:
+        found = undo((f"saga.compensation.{end}", {}))
+        assert (found.name, found.type) == ("compensate:charge", "compensate")
+
+
+def undo(*events: tuple[str, dict[str, Any]]) -> StepThen:
+    moments = [(kind, UNDO, NOW, msgspec.json.encode(payload)) for kind, payload in events]
+    (found,) = Fold().feed(tell(moments)).steps.values()
+    return found
 
 
 def test_the_answer_is_the_protocols_message() -> None:

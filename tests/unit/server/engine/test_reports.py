@@ -14,8 +14,9 @@ from ironflow_lab.models.runs import Error
 from ironflow_lab.models.workers import JobUpdate
 from ironflow_lab.server.engine.commands import Report
 from ironflow_lab.server.engine.outcome import Ended, Freed, Outcome, Renewed, Runnable
-from ironflow_lab.server.engine.records import ReportedRun, RetryPolicy, RunState, StepState
-from ironflow_lab.server.engine.reports import MOST_STEPS, report, timed_out
+from ironflow_lab.server.engine.records import Case, ReportedRun, RetryPolicy, RunState, StepState
+from ironflow_lab.server.engine.reports import MOST_STEPS, STALE, report, timed_out
+from ironflow_lab.server.engine.steps import row_id
 from ironflow_lab.testing import CountingIds
 from ironflow_lab.wire import codec
 from tests.unit.server.engine.states import ENV, FENCE, NOW, named, only, resting, running
@@ -30,15 +31,16 @@ def reported(
     now: int = NOW,
     worker_id: str = "w",
     known: dict[str, StepState] | None = None,
+    state: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Outcome:
-    """Return the outcome of a report written as it travels; `known` are the rows of a recorded run's steps."""
+    """Return the outcome of a report written as it travels; `known` are the rows of the run's steps."""
     given = {"execution_seq": FENCE.execution_seq, "lease_token": FENCE.lease_token, **fields}
     spelled = {name.removesuffix("_"): value for name, value in given.items()}
     update = codec.decode(msgspec.json.encode(spelled), JobUpdate)
     command = Report(env=ENV, worker_id=worker_id, job_id="run_1.3", update=update)
-    state = ReportedRun(run=running() if run is None else run, steps=known or {})
-    return report(state, command, now, CountingIds())
+    loaded = ReportedRun(case=Case(run=running() if run is None else run), steps=known or {}, **state or {})
+    return report(loaded, command, now, CountingIds())
 
 
 def step(name: str = "validate", **fields: Any) -> dict[str, Any]:
@@ -76,7 +78,7 @@ class TestSteps:
     def test_a_checkpoint_saves_and_renews(self) -> None:
         outcome = reported(status="progress", step_offset=4, steps=[step("a"), step("b", output={"ok": [1, None]})])
         first, second = (write.parameters for write in named(outcome, "save_step"))
-        assert (first["step_id"], first["sequence"], first["id"]) == ("run_1:a:0", 4, "step_000001")
+        assert (first["step_id"], first["sequence"], first["id"]) == ("run_1:a:0", 4, row_id("run_1", "run_1:a:0"))
         assert (second["step_id"], second["sequence"], second["output"]) == ("run_1:b:0", 5, b'{"ok":[1,null]}')
         assert first["attempt"] == 1
         assert only(outcome, "touch_run")["now"] == NOW
@@ -144,7 +146,6 @@ class TestSteps:
             ({"status": ""}, "progress, completed, failed or yielded"),
             ({"status": "yielded"}, "with a yield"),
             ({"status": "yielded", "yield": None}, "with a yield"),
-            ({"status": "yielded", "yield": {"type": "sleep", "step_id": "run_1:nap:0"}}, "`until`"),
             ({"status": "yielded", "yield": {"type": "sleep", "step_id": "x", "until": format_instant(NOW)}}, "belong"),
         ],
     )
@@ -157,6 +158,52 @@ class TestSteps:
         assert len(named(outcome, "save_step")) == MOST_STEPS + 1
 
 
+class TestPauseRequested:
+    """What a report does to a run that an operator asked to hold."""
+
+    def reported(self, *, cooperative: bool = True, **fields: Any) -> Outcome:
+        return reported(running(pause_requested=True), state={"cooperative": cooperative}, **fields)
+
+    def test_a_worker_of_ours_is_asked_until_it_stops_at_a_boundary(self) -> None:
+        outcome = self.reported(status="progress", steps=[step()])
+        assert (outcome.answer.status, named(outcome, "move_run")) == ("pausing", [])
+        assert outcome.wakes == (Renewed("run_1", 3, "w"),)
+
+    @pytest.mark.parametrize("steps", [[], [step()]])
+    def test_it_is_held_at_the_boundary(self, steps: list[dict[str, Any]]) -> None:
+        outcome = self.reported(status="progress", boundary=True, steps=steps)
+        assert len(named(outcome, "save_step")) == len(steps)
+        assert (outcome.answer.status, moved(outcome)["pause_reason"]) == ("paused", "injection")
+        assert (moved(outcome)["holding"], moved(outcome)["executed_ns"]) == (True, SECOND)
+        assert outcome.wakes == (FREED, Ended("run_1", terminal=False))
+
+    def test_any_other_is_cut_off_once_its_steps_are_stored(self) -> None:
+        outcome = self.reported(cooperative=False, status="progress", steps=[step()])
+        assert [write.query for write in outcome.writes] == ["save_step", "move_run"]
+        assert (outcome.answer.status, moved(outcome)["status"]) == (STALE, "paused")
+
+    def test_a_boundary_nobody_asked_for_is_a_checkpoint(self) -> None:
+        outcome = reported(status="progress", boundary=True)
+        assert (outcome.answer.status, outcome.writes) == ("ok", ())
+
+    def test_an_end_is_an_end(self) -> None:
+        assert moved(self.reported(status="completed"))["status"] == "completed"
+        final = {"message": "no", "retryable": False}
+        assert moved(self.reported(status="failed", error=final))["status"] == "failed"
+
+    def test_a_failure_that_would_be_retried_is_held_with_the_next_attempt(self) -> None:
+        outcome = self.reported(status="failed", error=FAILURE)
+        assert (moved(outcome)["status"], moved(outcome)["attempt"]) == ("paused", 2)
+        assert named(outcome, "set_timer") == []
+        assert outcome.wakes == (FREED, Ended("run_1", terminal=False))
+
+    def test_a_yield_keeps_its_wait_and_stops_its_time(self) -> None:
+        nap = {"step_id": "run_1:nap:0", "type": "sleep", "until": format_instant(NOW + SECOND)}
+        outcome = self.reported(status="yielded", yield_=nap)
+        assert only(outcome, "set_timer")["held"] is True
+        assert (moved(outcome)["status"], named(outcome, "clear_timer")) == ("paused", [])
+
+
 class TestCompleted:
     @pytest.mark.parametrize(
         ("fields", "output"),
@@ -167,7 +214,7 @@ class TestCompleted:
         assert [write.query for write in outcome.writes] == ["save_step", "move_run"]
         end = moved(outcome)
         assert (end["status"], end["output"], end["error"], end["attempt"]) == ("completed", output, None, 1)
-        assert (end["ended_at"], end["due_at"], end["executed_ns"]) == (NOW, None, SECOND)
+        assert (end["ended_at"], end["executed_ns"]) == (NOW, SECOND)
         assert outcome.wakes == (FREED, Ended("run_1"))
 
 
@@ -176,7 +223,8 @@ class TestFailed:
         outcome = reported(running(attempt=3), status="failed", error=FAILURE)
         write = moved(outcome)
         assert (write["status"], write["attempt"], write["ended_at"]) == ("waiting", 4, 0)
-        assert write["due_at"] == NOW + 4 * SECOND
+        wait = only(outcome, "set_timer")
+        assert (wait["kind"], wait["due_at"], wait["step_id"], wait["held"]) == ("retry", NOW + 4 * SECOND, "", False)
         assert error_of(outcome) == Error(message="boom", code="ERROR", retryable=True)
         assert outcome.wakes == (FREED,)
 
@@ -184,18 +232,19 @@ class TestFailed:
     def test_the_delay_follows_the_runs_own_policy(self, attempt: int, seconds: float) -> None:
         policy = RetryPolicy(initial_delay_ms=500, backoff_factor=3, max_delay_ms=10_000)
         outcome = reported(running(attempt=attempt, policy=policy), status="failed", error=FAILURE)
-        assert moved(outcome)["due_at"] == NOW + round(seconds * SECOND)
+        assert only(outcome, "set_timer")["due_at"] == NOW + round(seconds * SECOND)
 
     @pytest.mark.parametrize(("asked", "waits"), [(0, 0), (1_500, 1_500), (999_999, 300_000)])
     def test_the_handlers_wish_is_capped(self, asked: int, waits: int) -> None:
         outcome = reported(status="failed", error={**FAILURE, "retry_after_ms": asked})
-        assert moved(outcome)["due_at"] == NOW + waits * MILLISECOND
+        assert only(outcome, "set_timer")["due_at"] == NOW + waits * MILLISECOND
         assert error_of(outcome).retry_after_ms == asked
 
     def test_a_used_up_budget_pauses_by_default(self) -> None:
         outcome = reported(running(attempt=25), status="failed", error=FAILURE)
         write = moved(outcome)
-        assert (write["status"], write["attempt"], write["ended_at"], write["due_at"]) == ("paused", 25, 0, None)
+        assert (write["status"], write["attempt"], write["ended_at"], write["holding"]) == ("paused", 25, 0, False)
+        assert write["pause_reason"] == "retries_exhausted"
         assert outcome.wakes == (FREED, Ended("run_1", terminal=False))
 
     def test_a_used_up_budget_fails_where_asked(self) -> None:
@@ -229,8 +278,10 @@ class TestYielded:
         assert (saved["sequence"], saved["sleep_until"], saved["started_at"]) == (3, NOW + 5 * SECOND, NOW)
         assert (saved["output"], saved["ended_at"]) == (None, 0)
         write = moved(outcome)
-        assert (write["status"], write["attempt"], write["due_at"]) == ("waiting", 1, NOW + 5 * SECOND)
-        assert write["due_step"] == "run_1:cool\\:off:0"
+        assert (write["status"], write["attempt"]) == ("waiting", 1)
+        wait = only(outcome, "set_timer")
+        assert (wait["kind"], wait["due_at"]) == ("sleep", NOW + 5 * SECOND)
+        assert wait["step_id"] == "run_1:cool\\:off:0"
         assert outcome.wakes == (FREED,)
 
     @pytest.mark.parametrize("ago", [0, 1, 3_600 * SECOND])
@@ -238,18 +289,17 @@ class TestYielded:
         outcome = self.yielded(NOW - ago)
         saved = only(outcome, "save_step")
         assert (saved["status"], saved["output"], saved["ended_at"]) == ("completed", b"null", NOW)
-        write = moved(outcome)
-        assert (write["status"], write["due_at"], write["due_step"]) == ("waiting_for_capacity", None, "")
+        assert moved(outcome)["status"] == "waiting_for_capacity"
+        assert named(outcome, "set_timer") == []
         assert outcome.wakes == (FREED, Runnable())
 
-    @pytest.mark.parametrize("kind", ["wait_for_event", "invoke_function", "invoke_function_async", "dance"])
-    def test_what_this_server_lacks_fails_the_run_and_says_so(self, kind: str) -> None:
-        wanted = {"step_id": "run_1:x:0", "type": kind}
+    def test_what_this_server_lacks_fails_the_run_and_says_so(self) -> None:
+        wanted = {"step_id": "run_1:x:0", "type": "dance"}
         outcome = reported(status="yielded", steps=[step()], yield_=wanted)
         assert [write.query for write in outcome.writes] == ["save_step", "move_run"]
         error = error_of(outcome)
         assert (moved(outcome)["status"], error.code, error.retryable) == ("failed", "UNSUPPORTED", False)
-        assert kind in error.message
+        assert "'dance'" in error.message
         assert outcome.wakes == (FREED, Ended("run_1"))
 
 
@@ -269,7 +319,7 @@ class TestTime:
         assert moved(reported(run, now=NOW - SECOND, status="completed"))["executed_ns"] >= 7
 
     def test_a_function_that_runs_too_long_fails(self) -> None:
-        outcome = timed_out(running(timeout_ms=1_500), NOW, CountingIds())
+        outcome = timed_out(Case(run=running(timeout_ms=1_500)), NOW, CountingIds())
         error = error_of(outcome)
         assert (moved(outcome)["status"], error.code) == ("failed", "TIMEOUT")
         assert "1.5 s" in error.message

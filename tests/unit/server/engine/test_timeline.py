@@ -31,7 +31,7 @@ def told(kind: str, step_id: str = "", /, **payload: Any) -> TimelineEvent:
         ("run.status_changed", {"newStatus": "completed"}, "Run completed", True),
         ("run.status_changed", {"newStatus": "failed"}, "Run failed", True),
         ("run.status_changed", {"newStatus": "cancelled"}, "Run cancelled", True),
-        ("run.status_changed", {}, "Run", False),
+        ("run.status_changed", {}, "Run status changed", False),
         ("run.paused", {"newStatus": "paused"}, "Run paused", True),
         ("run.resumed", {"newStatus": "waiting_for_capacity"}, "Run resumed", True),
         ("debounce.cancelled", {}, "Debounce cancelled", False),
@@ -52,7 +52,8 @@ def test_what_happens_to_a_run(kind: str, payload: dict[str, Any], summary: str,
         ("step.failed", "Step validate failed", True),
         ("step.patched", "Step validate patched", True),
         ("step.injected", "Step validate injected", True),
-        ("saga.compensation.started", "Saga validate compensation started", True),
+        ("step.discarded", "Step validate discarded", False),
+        ("saga.compensation.started", "Compensation validate started", True),
     ],
 )
 def test_what_happens_to_a_step(kind: str, summary: str, significant: bool) -> None:

@@ -10,7 +10,10 @@ import pytest
 from ironflow_lab.server.engine.ports import Desk, Reads
 from ironflow_lab.server.protocol.asgi import LAB_ROUTES, App
 from ironflow_lab.server.protocol.connect import Connect
+from ironflow_lab.server.protocol.eventlog import EventLog
+from ironflow_lab.server.protocol.events import Events
 from ironflow_lab.server.protocol.history import History
+from ironflow_lab.server.protocol.runs import Runs
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.testing import FakeClock
@@ -27,8 +30,10 @@ def app() -> App:
     waiting, desk, reads = Waiting(closing), cast(Desk, Nobody()), cast(Reads, Nobody())
     history = History(reads, waiting)
     return App(
-        connect=Connect(desk, reads, waiting, history.procedures),
+        connect=Connect((Events(desk, reads, waiting).procedures, history.procedures)),
         history=history,
+        events=EventLog(desk, reads),
+        runs=Runs(desk, reads),
         workers=Workers(desk, waiting, lease_seconds=90, closing=closing),
         waiting=waiting,
         reads=reads,
@@ -96,6 +101,7 @@ async def test_what_it_says_of_itself(app: App) -> None:
         ("POST", "/health", 404, "not_found"),
         ("GET", "/", 404, "not_found"),
         ("GET", "/lab/v1/runs/wait", 404, "not_found"),
+        ("POST", "/lab/v1/runs/run_1/why", 404, "not_found"),
         ("GET", "/api/v1/workers/w/nonsense", 404, "not_found"),
         ("GET", "/api/v1/workers//jobs", 404, "not_found"),
         ("DELETE", "/api/v1/workers/w/jobs", 404, "not_found"),
@@ -105,6 +111,14 @@ async def test_what_it_says_of_itself(app: App) -> None:
         ("GET", "/api/v1/audit?limit=x", 400, "invalid_argument"),
         ("GET", "/api/v1/audit?from=yesterday", 400, "invalid_argument"),
         ("GET", "/api/v1/audit?action=runs:read", 400, "invalid_argument"),
+        ("GET", "/api/v1/events?limit=-1", 400, "invalid_argument"),
+        ("GET", "/api/v1/events?until=tomorrow", 400, "invalid_argument"),
+        ("GET", "/api/v1/events/names?since=1", 400, "invalid_argument"),
+        ("GET", "/api/v1/events?names=" + "a," * 101, 400, "invalid_argument"),
+        ("DELETE", "/api/v1/events/evt_1", 404, "not_found"),
+        ("POST", "/api/v1/events/names", 404, "not_found"),
+        ("POST", "/api/v1/events", 415, "invalid_argument"),
+        ("GET", "/api/v1/eventsx", 404, "not_found"),
         ("GET", "/lab/v1/runs/run_1/audit?wait=x", 400, "invalid_argument"),
         ("POST", "/lab/v1/runs/run_1/audit", 404, "not_found"),
         ("GET", "/ironflow.v1.IronflowService/Emit", 400, "invalid_argument"),

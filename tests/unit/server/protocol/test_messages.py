@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ironflow_lab.errors import InvalidArgumentError
-from ironflow_lab.models.events import TriggerRequest, TriggerSyncRequest
+from ironflow_lab.models.events import TriggerBatchRequest, TriggerRequest, TriggerSyncRequest
 from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest, RetryConfig, Trigger
 from ironflow_lab.models.runs import ListRunsRequest
 from ironflow_lab.models.workers import JobUpdate, RegisterRequest
@@ -42,6 +42,19 @@ class TestSpellings:
         )
         assert found.retry == RetryConfig(max_attempts=3, on_exhausted="fail")
         assert found.concurrency == ConcurrencyConfig(limit=2)
+
+    def test_records_in_a_list(self) -> None:
+        found = both(
+            b'{"events":[{"event":"a","idempotencyKey":"k"},{"event":"b","dataValue":[1]}]}',
+            b'{"events":[{"event":"a","idempotency_key":"k"},{"event":"b","data_value":[1]}]}',
+            TriggerBatchRequest,
+        )
+        assert [event.idempotency_key for event in found.events] == ["k", ""]
+        assert found.events[1].data_value == [1]
+
+    def test_the_users_own_names_in_a_list_are_left_alone(self) -> None:
+        body = b'{"events":[{"event":"a","idempotency_key":"k","data":{"events":[{"data_value":1}]}}]}'
+        assert read(body, TriggerBatchRequest).events[0].data == {"events": [{"data_value": 1}]}
 
     def test_the_users_own_names_are_left_alone(self) -> None:
         body = b'{"event":"a","idempotency_key":"k","data":{"idempotency_key":1,"data_value":{"timeout_ms":2}}}'
@@ -84,6 +97,11 @@ class TestLenience:
                 b'{"status":"failed","error":{"message":"m"}}',
             ),
             (b'{"function_ids":["f"],"version":{"sdk":null}}', RegisterRequest, b'{"function_ids":["f"],"version":{}}'),
+            (
+                b'{"events":[{"event":"a","metadata":null,"version":null,"data":{"x":null}}]}',
+                TriggerBatchRequest,
+                b'{"events":[{"event":"a","data":{"x":null}}]}',
+            ),
         ],
     )
     def test_null_stands_for_an_absent_field(self, body: bytes, kind: type[Any], same: bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from ironflow_lab.server.engine.outcome import Ended, Freed, Held, Recorded, Runnable
+from ironflow_lab.server.engine.outcome import Ended, Erased, Freed, Held, Pausing, Recorded, Runnable
 from ironflow_lab.server.protocol.waiting import Waiting
 
 
@@ -156,6 +156,13 @@ async def test_lease_connections_hear_of_their_workers_revoked_runs(waiting: Wai
     assert is_empty(waiting)
 
 
+async def test_lease_connections_hear_that_a_run_shall_be_paused(waiting: Waiting) -> None:
+    mine, other = waiting.join("w"), waiting.join("other")
+    waiting.heard([Pausing("run_1", 3, "w")])
+    assert mine.get_nowait() == b'{"type":"pause","run_id":"run_1","job_id":"run_1.3"}'
+    assert mine.empty() and other.empty()
+
+
 class Trail:
     """A trail that a test lets grow, and how often it was read; a read lasts until it may go on."""
 
@@ -201,6 +208,19 @@ async def test_a_follower_reads_at_once_and_whenever_its_run_is_told_of(waiting:
     waiting.heard([Recorded("a")])
     await follower
     assert is_empty(waiting)
+
+
+async def test_a_follower_reads_again_when_its_run_is_erased(waiting: Waiting) -> None:
+    trail = Trail()
+    follower = followed(waiting, trail)
+    await trail.reading.wait()
+    trail.grown = True
+    waiting.heard([Erased(("other",))])
+    await settled()
+    assert (trail.reads, follower.done()) == (1, False)
+    waiting.heard([Erased(("other", "a"))])
+    await follower
+    assert (trail.reads, is_empty(waiting)) == (2, True)
 
 
 async def test_a_trail_that_has_grown_already_ends_the_wait(waiting: Waiting) -> None:

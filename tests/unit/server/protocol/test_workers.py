@@ -10,9 +10,10 @@ import pytest
 
 from ironflow_lab.errors import ApiError, StaleExecutionError, UnavailableError
 from ironflow_lab.models.instant import Instant
-from ironflow_lab.models.workers import Assignment, JobBatch, JobEvent
-from ironflow_lab.server.engine.commands import Claim, Command, Hold, Release, Unclaim
+from ironflow_lab.models.workers import Assignment, JobBatch, JobEvent, WorkerStatus
+from ironflow_lab.server.engine.commands import Claim, Command, Hold, Release, Report, Unclaim
 from ironflow_lab.server.engine.outcome import Held
+from ironflow_lab.server.engine.reports import STALE
 from ironflow_lab.server.protocol import workers
 from ironflow_lab.server.protocol.exchange import Exchange
 from ironflow_lab.server.protocol.waiting import Waiting
@@ -39,6 +40,7 @@ class Desk:
     def __init__(self) -> None:
         self.commands: list[Command] = []
         self.refusals: list[ApiError] = []
+        self.answer: Any = None
         self.claim: asyncio.Future[JobBatch] = asyncio.get_running_loop().create_future()
         self.came = asyncio.Condition()
         # What happens in the very turn of the loop in which a poll gets its jobs.
@@ -50,7 +52,7 @@ class Desk:
             self.came.notify_all()
         if self.refusals:
             raise self.refusals.pop(0)
-        return None
+        return self.answer
 
     async def has(self, kind: type[Any], times: int = 1) -> None:
         def enough() -> bool:
@@ -235,3 +237,12 @@ class TestLease:
         stage.closing.set()
         await task
         assert len([command for command in stage.desk.commands if isinstance(command, Release)]) == 1
+
+
+async def test_a_foreign_worker_is_told_that_its_run_was_paused_as_a_lost_fence(stage: Stage) -> None:
+    """It drops the job without a report; its steps are on disk by then."""
+    call = Call("PUT", "/api/v1/workers/w/jobs/run_1.4", body=b'{"status":"progress"}', content_type="application/json")
+    stage.desk.answer = WorkerStatus(status=STALE)
+    with pytest.raises(StaleExecutionError, match="paused"):
+        await stage.workers.serve(Exchange(call.scope, call.receive, call.send))
+    assert [type(command) for command in stage.desk.commands] == [Report]

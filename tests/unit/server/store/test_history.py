@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -54,6 +55,40 @@ def past() -> Iterator[Past]:
 
 
 class TestPasts:
+    def test_a_forgotten_run_is_read_anew(self, past: Past) -> None:
+        pasts = history.Pasts()
+        past.tell("r", 100)
+        past.tell("other", 100)
+        pasts.of(past.db, "r"), pasts.of(past.db, "other")
+        past.db.execute("DELETE FROM audit WHERE run_id = 'r'")
+        assert len(pasts.of(past.db, "r")) == 1
+        pasts.forget(["r"])
+        assert pasts.of(past.db, "r") == []
+        past.db.execute("DELETE FROM audit")
+        assert len(pasts.of(past.db, "other")) == 1, "others stay"
+
+    def test_what_was_read_while_a_run_was_forgotten_is_not_kept(self, past: Past) -> None:
+        pasts = history.Pasts()
+        past.tell("r", 100)
+
+        class Meanwhile:
+            """A connection whose reader is overtaken by a deletion after its rows were read."""
+
+            def execute(self, *arguments: Any) -> Any:
+                rows = past.db.execute(*arguments).fetchall()
+                past.db.execute("DELETE FROM audit")
+                pasts.forget(["r"])
+                return self.Rows(rows)
+
+            class Rows(NamedTuple):
+                rows: list[Any]
+
+                def fetchall(self) -> list[Any]:
+                    return self.rows
+
+        assert len(pasts.of(cast(sqlite3.Connection, Meanwhile()), "r")) == 1
+        assert pasts.of(past.db, "r") == []
+
     def test_only_what_is_new_is_read_again(self, past: Past) -> None:
         pasts = history.Pasts()
         past.tell("r", 100, payload=b'{"a":1}')

@@ -7,6 +7,7 @@ import pytest
 from ironflow_lab.clock import SECOND
 from ironflow_lab.server.engine.commands import Lapse
 from ironflow_lab.server.engine.outcome import Beat, Freed, Held, Leased, Renewed
+from ironflow_lab.server.engine.reasons import Lease
 from ironflow_lab.server.store.leases import ABSENT_NS, ACK_NS, Leases
 
 LEASE = 90 * SECOND
@@ -233,3 +234,17 @@ class TestDeadlines:
                 told.append(one.run_id)
                 leases.apply(Freed(one.run_id, one.execution_seq, "w"), deadline)
         assert told == [f"run_{number}" for number in range(20)]
+
+
+def test_a_lease_can_be_looked_at(leases: Leases) -> None:
+    assert (leases.of("run_1"), leases.holders) == (None, frozenset())
+    lease(leases)
+    assert leases.of("run_1") == Lease(held=False, until=START + ACK_NS)
+    acknowledged(leases)
+    assert leases.of("run_1") == Lease(held=False, until=START + LEASE)
+    leases.apply(Held("w", True), START)
+    found = leases.of("run_1")
+    assert found is not None
+    assert (found.held, leases.holders) == (True, frozenset({"w"}))
+    leases.apply(Freed("run_1", 1, "w"), START)
+    assert leases.of("run_1") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ironflow_lab.errors import InvalidArgumentError
+from ironflow_lab.models.runs import RunStatus
 from ironflow_lab.server.store import pages
 
 
@@ -37,6 +38,20 @@ def test_a_foreign_cursor_is_refused(cursor: str) -> None:
     for read in (pages.read, pages.number):
         with pytest.raises(InvalidArgumentError, match="start again without it"):
             read(cursor)
+
+
+def test_a_pair_reads_back() -> None:
+    assert pages.pair(pages.write(f"{2**63 - 1}.7")) == (2**63 - 1, 7)
+
+
+@pytest.mark.parametrize("value", ["", "1", "1.", ".1", "1.2.3", "-1.2", "x.1", f"1.{2**63}"])
+def test_a_cursor_that_is_no_pair_is_refused(value: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="start again without it"):
+        pages.pair(pages.write(value))
+
+
+def test_unknown_words_mean_no_filter() -> None:
+    assert [pages.known(RunStatus(word)) for word in ("failed", "", "bogus")] == ["failed", "", ""]
 
 
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "x", "\u0663", str(2**63), "9" * 40])

@@ -12,7 +12,13 @@ import pytest
 from ironflow_lab.server import store
 from ironflow_lab.server.store import queries
 
-FILES = ("audit", "loads", "reads", "writes")
+FILES = ("audit", "erase", "events", "loads", "reads", "runs", "writes", "writes_erase", "writes_events")
+# Conditions of the loads, by the columns they are put behind.
+CONDITIONS = {
+    "runs": ("of_run", "queue", "queue_of_lanes", "in_hand", "running"),
+    "timers": ("timer_of_run", "due", "awaiting"),
+    "steps": ("step", "step_by_row", "known_steps"),
+}
 SOURCES = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
 
 
@@ -26,14 +32,22 @@ def database() -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [(file, name) for file in ("loads", "writes") for name in queries.load(file)]
+    ("file", "name"),
+    [(file, name) for file in ("loads", "writes", "writes_erase", "writes_events") for name in queries.load(file)],
 )
 def test_it_compiles(database: sqlite3.Connection, file: str, name: str) -> None:
-    statement = queries.load(file)[name]
+    statement = whole(file, name)
     database.execute("EXPLAIN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
 
 
-@pytest.mark.parametrize("file", ["audit", "loads", "reads"])
+def whole(file: str, name: str) -> str:
+    """Return the statement, a condition with the columns it selects."""
+    found = queries.load(file)
+    columns = [base for base, conditions in CONDITIONS.items() if file == "loads" and name in conditions]
+    return " ".join([*(found[base] for base in columns), found[name]])
+
+
+@pytest.mark.parametrize("file", ["audit", "erase", "events", "loads", "reads", "runs"])
 def test_it_is_used(file: str) -> None:
     named = set(re.findall(r"[\"'](\w+)[\"']", SOURCES))
     assert set(queries.load(file)) - named == set()
@@ -55,13 +69,28 @@ def test_the_queue_and_the_timers_are_looked_up_by_index(database: sqlite3.Conne
         ("loads", "due"),
         ("loads", "next_due"),
         ("loads", "in_hand"),
-        ("loads", "run"),
+        ("loads", "of_run"),
+        ("loads", "in_lane"),
+        ("loads", "has_lanes"),
+        ("loads", "awaiting"),
+        ("loads", "timer_of_run"),
+        ("loads", "step"),
     ]:
-        statement = queries.load(file)[name]
+        statement = whole(file, name)
         plan = database.execute(
             "EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement))
         ).fetchall()
-        assert all("USING" in row[3] and "INDEX" in row[3] and "TEMP" not in row[3] for row in plan), (name, plan)
+        # A table without rowids is its own index.
+        found = [re.search(r"USING (COVERING )?INDEX|USING PRIMARY KEY", row[3]) for row in plan]
+        assert all(found) and not any("TEMP" in row[3] for row in plan), (name, plan)
+
+
+def test_a_full_lane_and_other_waits_are_passed_over_by_index(database: sqlite3.Connection) -> None:
+    for name, scans in (("queue_of_lanes", ("runs", "first")), ("awaited_paths", ("timers",))):
+        statement = whole("loads", name)
+        rows = database.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
+        plan = [row[3] for row in rows]
+        assert not any(re.match(rf"SCAN ({'|'.join(scans)})\b", step) for step in plan), (name, plan)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +123,18 @@ def uses(database: sqlite3.Connection, statement: str, index: str) -> bool:
     found = database.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
     plan = " ".join(row[3] for row in found)
     return f"USING INDEX {index}" in plan and "TEMP" not in plan
+
+
+def test_deletions_and_steps_by_their_row_are_looked_up_by_index(database: sqlite3.Connection) -> None:
+    for file, name in [
+        ("erase", "ended_runs"),
+        ("erase", "step_by_row"),
+        ("writes_erase", "delete_audit"),
+        ("writes_erase", "delete_steps"),
+        ("writes_erase", "delete_timers"),
+        ("writes_erase", "delete_runs"),
+    ]:
+        statement = queries.load(file)[name]
+        rows = database.execute("EXPLAIN QUERY PLAN " + statement, dict.fromkeys(re.findall(r":(\w+)", statement)))
+        plan = [row[3] for row in rows]
+        assert not any(re.match(r"SCAN (runs|r|steps|audit|timers)\b", step) for step in plan), (name, plan)
