@@ -10,7 +10,7 @@ from ironflow_lab.history import redaction
 from ironflow_lab.lab import summary
 from ironflow_lab.lab.summary import Shown
 from ironflow_lab.models.runs import Step
-from ironflow_lab.wire.stepid import step_name
+from ironflow_lab.wire import stepid
 
 MOST_STEPS = 50
 LONGEST_PAYLOAD = 2_000
@@ -122,10 +122,10 @@ def _steps(steps: tuple[Step, ...]) -> str:
 
 def _step_row(step: Step) -> Sequence[str]:
     return (
-        escape(step_name(step.step_id)),
+        escape(stepid.label(step.run_id, step.step_id)),
         f"{badge(step.status)}{_marks(step)}",
         escape(str(step.attempt or "")),
-        escape(summary.step_took(step)),
+        f'<span style="white-space:nowrap">{escape(summary.step_took(step))}</span>',
         f"<code>{escape(_result(step))}</code>" if _result(step) else "",
     )
 
@@ -136,7 +136,7 @@ def _marks(step: Step) -> str:
 
 
 def _step_line(step: Step) -> str:
-    name, took = step_name(step.step_id), summary.step_took(step)
+    name, took = stepid.label(step.run_id, step.step_id), summary.step_took(step)
     marks = f"[{summary.marks(step)}] " if summary.marks(step) else ""
     return f"{name:<20} {step.status:<10} {took:>9}  {marks}{_result(step)}".rstrip()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ironflow_lab.errors import DefinitionError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 from ironflow_lab.models.runs import Run, Step
-from ironflow_lab.wire.stepid import step_name
+from ironflow_lab.wire.stepid import label, step_name
 
 _MOST_NAMED = 20
 _MARKER = {"$redacted", "sha256", "redactedAt"}
@@ -16,20 +16,23 @@ _MARKER = {"$redacted", "sha256", "redactedAt"}
 def named(steps: Iterable[Step], wanted: Any, run_id: str) -> Step:
     """Return the step meant by an id, a row's id, a name, or a name with its number such as `charge:1`.
 
-    Raises `NotFoundError` that names the steps there are, and `InvalidArgumentError` with the candidates
-    for a name that several steps have.
+    In a branch its place will do too, such as `pack:0:wrap`. Raises `NotFoundError` that names the steps
+    there are, and `InvalidArgumentError` with the candidates for a name that several steps have.
     """
     known = tuple(steps)
     if not isinstance(wanted, str) or not wanted:
         raise DefinitionError(f"{wanted!r:.60} is no step; give its name, such as 'charge' or 'charge:1', or its id")
     exact = [step for step in known if wanted in (step.step_id, step.id)]
-    found = exact or [step for step in known if wanted in (_name(step), _numbered(step))]
+    exact = exact or [step for step in known if wanted in (_placed(step), _shown(step))]
+    same = [step for step in known if wanted in (_name(step), _numbered(step))]
+    # A plain name is the card's word for the first step of that name, and means all of them here.
+    found = same if len(same) > 1 and wanted == _name(same[0]) else exact or same
     if not found:
         there = ", ".join(map(_numbered, known[:_MOST_NAMED])) or "none yet"
         raise NotFoundError(f"run {run_id} has no step {wanted[:60]!r}; its steps are {there}")
     if len(found) > 1:
         numbers = list(map(_numbered, found))
-        ways = numbers if len(set(numbers)) == len(numbers) else [step.step_id for step in found]
+        ways = numbers if len(set(numbers)) == len(numbers) else [_placed(step) for step in found]
         candidates = ", ".join(repr(one) for one in ways[:_MOST_NAMED])
         raise InvalidArgumentError(f"run {run_id} has {len(found)} steps called {wanted!r}; name one of {candidates}")
     return found[0]
@@ -70,3 +73,13 @@ def _numbered(step: Step) -> str:
     """Return the step's name with its number, as `charge:1`; of the first of a name without `:0` too."""
     number = step.step_id.rpartition(":")[2]
     return f"{_name(step)}:{number}" if number.isdecimal() else step.step_id
+
+
+def _shown(step: Step) -> str:
+    """Return what the card calls the step."""
+    return label(step.run_id, step.step_id)
+
+
+def _placed(step: Step) -> str:
+    """Return the step's id without its run's, as `pack:0:wrap:0`."""
+    return step.step_id.removeprefix(f"{step.run_id}:")

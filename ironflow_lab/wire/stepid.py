@@ -35,5 +35,21 @@ def step_name(step_id: str) -> str:
     return prefix + name if prefix in _RAW_PREFIXES else name
 
 
+def label(run_id: str, step_id: str) -> str:
+    """Return what tells a step from the others of its run: `charge`, `charge:1`, `pack:0:wrap` in a branch.
+
+    An id that is not of the run is returned as it is.
+    """
+    inner = step_id.removeprefix(run_id + ":")
+    if inner == step_id:
+        return step_id
+    scope = inner.removesuffix(":0")
+    # A step of the handler itself is shown as it was written, and its number only when it is not the first.
+    if step_id == f"{run_id}:{escape(step_name(step_id))}:{inner.rpartition(':')[2]}":
+        number = inner.rpartition(":")[2]
+        return step_name(step_id) if number == "0" else f"{step_name(step_id)}:{number}"
+    return scope
+
+
 def _escape(name: str) -> str:
     return name.replace("\\", "\\\\").replace(":", "\\:")

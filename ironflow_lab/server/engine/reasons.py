@@ -91,7 +91,7 @@ def _executing(run: RunState, presence: Presence) -> dict[str, Any]:
         found["lease_held"] = True
     elif lease is not None:
         found["lease_expires_at"] = Instant(lease.until)
-        words += f"; unless it is heard of, its lease ends {format_instant(lease.until // SECOND * SECOND)}"
+        words += f"; unless it is heard of, its lease ends {_second(lease.until)}"
     if run.pause_requested:
         found["reason"] = "pausing"
         words += "; it will be held at the next step boundary"
@@ -122,17 +122,22 @@ def _waiting(state: Situation, timer: Timer) -> dict[str, Any]:
 def _what(timer: Timer) -> str:
     match timer.kind:
         case "sleep":
-            return f"it sleeps until {format_instant(timer.due_at)}"
+            return f"it sleeps until {_at(timer)}"
         case "event":
             where = f" with {timer.value!r} at {timer.path}" if timer.path else ""
-            return f"it waits for an event {timer.event!r}{where}, at the latest until {format_instant(timer.due_at)}"
+            return f"it waits for an event {timer.event!r}{where}, at the latest until {_at(timer)}"
         case "child":
             return f"it waits for run {timer.child} of {timer.child_function!r}, at the latest until {_at(timer)}"
     return f"it is tried again {_at(timer)}"
 
 
 def _at(timer: Timer) -> str:
-    return format_instant(timer.due_at)
+    """Return when the wait ends, to the second: `due_at` has the rest."""
+    return _second(timer.due_at)
+
+
+def _second(instant: int) -> str:
+    return format_instant(instant // SECOND * SECOND)
 
 
 def _queued(state: Situation) -> dict[str, Any]:

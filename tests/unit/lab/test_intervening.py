@@ -15,7 +15,7 @@ RUN = Run(id="run_1", function_id="order")
 
 
 def step(sequence: int, step_id: str, **fields: Any) -> Step:
-    given = {"id": f"row_{sequence}", "sequence": sequence, "status": StepStatus("completed")}
+    given = {"id": f"row_{sequence}", "run_id": "run_1", "sequence": sequence, "status": StepStatus("completed")}
     return Step(step_id=f"run_1:{step_id}", **{**given, **fields})
 
 
@@ -39,6 +39,8 @@ STEPS = (
         ("item:0", 1),
         ("item:1", 2),
         ("run_1:all:1:part:0", 4),
+        ("all:1:part:0", 4),
+        ("all:1:part", 4),
         ("a:b", 5),
         ("a:b:0", 5),
     ],

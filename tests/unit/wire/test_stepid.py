@@ -47,3 +47,20 @@ def test_a_name_is_found_in_its_id(name: str, index: int) -> None:
 def test_ids_of_different_uses_differ(one: str, other: str, first: int, second: int) -> None:
     same = (one, first) == (other, second)
     assert (stepid.step_id("r", one, first) == stepid.step_id("r", other, second)) is same
+
+
+@pytest.mark.parametrize(
+    ("step_id", "shown"),
+    [
+        ("run_1:charge:0", "charge"),
+        ("run_1:charge:1", "charge:1"),
+        (r"run_1:b\:c:0", "b:c"),
+        ("run_1:publish:orders:0", "publish:orders"),
+        ("run_1:pack:0:wrap:0", "pack:0:wrap"),
+        ("run_1:pack:1:wrap:2", "pack:1:wrap:2"),
+        ("run_2:charge:0", "run_2:charge:0"),
+        ("odd", "odd"),
+    ],
+)
+def test_a_step_is_told_from_the_others_of_its_run(step_id: str, shown: str) -> None:
+    assert stepid.label("run_1", step_id) == shown
