@@ -53,7 +53,7 @@ def test_a_step_by_name_number_id_or_row(wanted: str, sequence: int) -> None:
     ("wanted", "candidates"),
     [
         ("item", "'item:0', 'item:1'"),
-        ("part", "'run_1:all:0:part:0', 'run_1:all:1:part:0'"),
+        ("part", "'all:0:part:0', 'all:1:part:0'"),
         ("part:0", "all:1:part:0"),
     ],
 )
