@@ -37,7 +37,7 @@ ORDER BY eligible_at, seq LIMIT :limit;
 
 -- name: has_lanes
 -- Asked first: walking lanes is dear where nobody queues in one.
-SELECT 1 FROM runs WHERE env = :env AND function_id = :function_id
+SELECT 1 FROM runs INDEXED BY runs_lanes WHERE env = :env AND function_id = :function_id
     AND status = 'waiting_for_capacity' AND lane_limit > 0
 LIMIT 1;
 
@@ -77,7 +77,8 @@ SELECT id FROM runs WHERE env = :env AND function_id = :function_id AND lane = :
 ORDER BY seq;
 
 -- name: in_hand
-WHERE worker_id = :worker_id AND status = 'running' AND env = :env;
+-- The plus keeps SQLite from reading all runs of the environment.
+WHERE worker_id = :worker_id AND status = 'running' AND +env = :env;
 
 -- name: running
 WHERE status = 'running';
