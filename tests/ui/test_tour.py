@@ -35,6 +35,7 @@ def test_tour_runs_and_reads_well_in_both_themes(
         notebook.page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
         notebook.shot(f"tour-{theme.split()[-1].lower()}")
     _find_what_the_retry_changed(notebook)
+    _see_the_held_run(notebook)
     assert notebook.traffic.errors == []
     assert notebook.traffic.beyond(jupyterlab.url) == []
 
@@ -64,6 +65,24 @@ def _find_what_the_retry_changed(notebook: Notebook) -> None:
         notebook.theme(theme)
         view.scroll_into_view_if_needed()
         notebook.shot(f"tour-{theme.split()[-1].lower()}-scrub", view)
+
+
+def _see_the_held_run(notebook: Notebook) -> None:
+    """The reason, and the card of a run that was held and corrected, as its cell has shown it."""
+    why = notebook.page.locator(".ironflow-why").first
+    card = notebook.page.locator(".ironflow-run", has_text="refund-bill").first
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        notebook.theme(theme)
+        why.scroll_into_view_if_needed()
+        expect(why).to_contain_text("it waits for an event 'refund.approved' with '7' at data.bill")
+        card.scroll_into_view_if_needed()
+        expect(card).to_contain_text("paused")
+        expect(card.locator("tr", has_text="look-up")).to_contain_text("injected")
+        expect(card.locator("tr", has_text="look-up")).to_contain_text("19.9")
+        for shown in (why, card):
+            assert _contrast(shown) >= 4.5, theme
+        notebook.shot(f"tour-{theme.split()[-1].lower()}-held", card)
+        notebook.shot(f"tour-{theme.split()[-1].lower()}-why", why)
 
 
 def _contrast(card: Locator) -> float:
