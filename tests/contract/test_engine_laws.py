@@ -214,7 +214,7 @@ def bounds(examples: int, steps: int, *, derandomize: bool) -> settings:
 
 
 def test_the_laws_hold() -> None:
-    run_state_machine_as_test(Engine, settings=bounds(45, 50, derandomize=True))
+    run_state_machine_as_test(Engine, settings=bounds(35, 50, derandomize=True))
 
 
 @pytest.mark.soak
