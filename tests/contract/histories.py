@@ -27,7 +27,7 @@ from ironflow_lab.server.store.reads import Reader
 from ironflow_lab.wire import codec
 from ironflow_lab.wire.payload import settle
 from ironflow_lab.wire.stepid import escape
-from tests.contract.engine_room import ENV, Room, claim, emit, fence_of, report, step
+from tests.contract.engine_room import ENV, Room, emit, fence_of, report, step
 
 WORKER, INSTANCE = "w", "i"
 AT_ONCE = 6
@@ -295,8 +295,8 @@ class Lives:
     def time_passes(self) -> list[str]:
         """Let time go on, or the clock be set back, and everything that is due happen."""
         self.room.clock.advance(seconds=self.chance.choice((-3, 0, 0.001, 0.8, 2, 16, 41, 100)))
-        # A poll of nobody brings the timers along.
-        self.room.answer(self.room.send(claim("nobody")))
+        # What is due for a child and for its parent comes one after the other.
+        self.room.settle()
         return self.going
 
     def steps(self, job: Assignment) -> dict[str, Any]:
