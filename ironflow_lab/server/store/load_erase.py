@@ -11,19 +11,14 @@ from ironflow_lab.server.engine.erase import MOST_DELETED, Held, HeldStep, Told,
 from ironflow_lab.server.engine.records import RunState
 from ironflow_lab.server.engine.steps import run_of_step
 from ironflow_lab.server.store import queries
-from ironflow_lab.server.store.rows import run_of
+from ironflow_lab.server.store.rows import run_by_id
 
-_SQL, _CORE = queries.load("erase"), queries.load("loads")
+_SQL = queries.load("erase")
 _FOREVER = 2**63 - 1
 
 
-def _run(db: sqlite3.Connection, run_id: str) -> RunState | None:
-    row = db.execute(f"{_CORE['runs']} {_CORE['of_run']}", {"id": run_id}).fetchone()
-    return None if row is None else run_of(row)
-
-
 def _delete(db: sqlite3.Connection, command: commands.DeleteRun, now: int) -> RunState | None:
-    return _run(db, command.run_id)
+    return run_by_id(db, command.run_id)
 
 
 def _delete_many(db: sqlite3.Connection, command: commands.DeleteRuns, now: int) -> tuple[str, ...]:
@@ -40,7 +35,7 @@ def _delete_many(db: sqlite3.Connection, command: commands.DeleteRuns, now: int)
 
 
 def _redact_run(db: sqlite3.Connection, command: commands.RedactRun, now: int) -> Held:
-    run, asked = _run(db, command.run_id), {"run_id": command.run_id}
+    run, asked = run_by_id(db, command.run_id), {"run_id": command.run_id}
     if run is None:
         return Held()
     given, output = db.execute(_SQL["run_payloads"], asked).fetchone()
@@ -58,7 +53,7 @@ def _redact_step(db: sqlite3.Connection, command: commands.RedactStep, now: int)
     found = db.execute(_SQL["step_by_id"], named).fetchone() or db.execute(_SQL["step_by_row"], named).fetchone()
     if found is None:
         return Held()
-    run = _run(db, found[0])
+    run = run_by_id(db, found[0])
     if run is None or run.env != command.env:
         return Held()
     asked = {"run_id": found[0], "step_id": found[1]}

@@ -13,7 +13,7 @@ from ironflow_lab.server.engine.invoking import EarlierInvocation, InvokeState
 from ironflow_lab.server.engine.publishing import PublishState
 from ironflow_lab.server.engine.redaction import EventToRedact, StartedRun
 from ironflow_lab.server.store import queries
-from ironflow_lab.server.store.rows import function_of
+from ironflow_lab.server.store.rows import function_by_id
 
 _SQL = queries.load("events")
 
@@ -27,8 +27,7 @@ def _invoke(db: sqlite3.Connection, command: commands.InvokeFunction, now: int) 
             return InvokeState(
                 earlier=EarlierInvocation(event_id=event_id, source=source, run_id=run_id, function_id=function_id)
             )
-    row = db.execute(_SQL["function"], {"env": command.env, "id": command.function_id}).fetchone()
-    return InvokeState(function=None if row is None else function_of(row))
+    return InvokeState(function=function_by_id(db, command.env, command.function_id))
 
 
 def _publish(db: sqlite3.Connection, command: commands.Publish, now: int) -> PublishState:

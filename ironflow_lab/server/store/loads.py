@@ -30,7 +30,7 @@ from ironflow_lab.server.engine.records import (
 from ironflow_lab.server.engine.steps import run_of_step
 from ironflow_lab.server.engine.waits import text_at
 from ironflow_lab.server.store import load_erase, load_events, load_functions, queries
-from ironflow_lab.server.store.rows import event_of, function_of, run_of, step_of, timer_of
+from ironflow_lab.server.store.rows import event_of, function_by_id, function_of, run_by_id, run_of, step_of, timer_of
 
 _SQL = queries.load("loads")
 _RUNS, _TIMERS, _STEPS = (_SQL[name] + " " for name in ("runs", "timers", "steps"))
@@ -40,12 +40,6 @@ _names = lru_cache(maxsize=1_024)(msgspec.json.Decoder(tuple[str, ...]).decode)
 def load(db: sqlite3.Connection, command: commands.Command, now: int) -> Any:
     """Return the state `decide` expects for the command."""
     return _LOADS[type(command)](db, command, now)
-
-
-def run_by_id(db: sqlite3.Connection, run_id: str) -> RunState | None:
-    """Return one run."""
-    row = db.execute(_RUNS + _SQL["of_run"], {"id": run_id}).fetchone()
-    return None if row is None else run_of(row)
 
 
 def case_of(db: sqlite3.Connection, run_id: str) -> Case | None:
@@ -205,8 +199,7 @@ def _yielded(db: sqlite3.Connection, state: ReportedRun, run: RunState, wanted: 
         row = db.execute(_SQL["event_of_run"], {"id": run.id}).fetchone()
         return msgspec.structs.replace(state, event=event_of(row))
     if isinstance(wanted.function_id, str):
-        row = db.execute(_SQL["function"], {"env": run.env, "id": wanted.function_id}).fetchone()
-        return msgspec.structs.replace(state, child=None if row is None else function_of(row))
+        return msgspec.structs.replace(state, child=function_by_id(db, run.env, wanted.function_id))
     return state
 
 
@@ -245,8 +238,8 @@ def _situation(db: sqlite3.Connection, command: commands.Explain, now: int) -> S
     run = run_by_id(db, command.run_id)
     if run is None:
         return Situation()
-    asked = {"env": run.env, "id": run.function_id, "function_id": run.function_id}
-    function = db.execute(_SQL["function"], asked).fetchone()
+    asked = {"env": run.env, "function_id": run.function_id}
+    function = function_by_id(db, run.env, run.function_id)
     (error,) = db.execute(_SQL["run_error"], {"id": run.id}).fetchone()
     timer = _timer(db, run.id) if run.status in ("waiting", "paused") else None
     child = db.execute(_SQL["run_status"], {"id": timer.child}).fetchone() if timer and timer.child else None
@@ -255,7 +248,7 @@ def _situation(db: sqlite3.Connection, command: commands.Explain, now: int) -> S
     return Situation(
         run=run,
         timer=timer,
-        function_status="" if function is None else function[2],
+        function_status="" if function is None else function.status,
         workers=tuple(worker_id for (worker_id,) in db.execute(_SQL["workers_of"], asked)),
         position=db.execute(_SQL["queue_position"], {"id": run.id}).fetchone()[0] if queued else 0,
         ahead=lane if len(lane) >= run.lane_limit else (),

@@ -28,7 +28,7 @@ from ironflow_lab.server.engine.functions import describe
 from ironflow_lab.server.engine.outcome import Erased, Wake
 from ironflow_lab.server.engine.ports import AuditAsked, EventsAsked
 from ironflow_lab.server.store import database, events, functions, history, pages, paused, queries, runlist, runs
-from ironflow_lab.server.store.rows import function_of
+from ironflow_lab.server.store.rows import function_by_id, function_of
 
 T = TypeVar("T")
 
@@ -159,10 +159,10 @@ class Reader:
 
 
 def _function(db: sqlite3.Connection, env: str, function_id: str) -> Function:
-    row = db.execute(_SQL["function"], {"env": env, "id": function_id}).fetchone()
-    if row is None:
+    found = function_by_id(db, env, function_id)
+    if found is None:
         raise NotFoundError(f"no function {function_id!r} is registered in this environment")
-    return describe(function_of(row))
+    return describe(found)
 
 
 def _functions(db: sqlite3.Connection, env: str, request: ListFunctionsRequest) -> ListFunctionsResponse:

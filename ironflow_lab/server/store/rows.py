@@ -1,7 +1,8 @@
-"""Rows as the records that decisions are made on."""
+"""Rows as the records that decisions are made on, and the lookups that many of them share."""
 
 from __future__ import annotations
 
+import sqlite3
 from functools import lru_cache, partial
 from typing import Any
 
@@ -9,13 +10,29 @@ import msgspec
 
 from ironflow_lab.models.functions import RegisterFunctionRequest
 from ironflow_lab.server.engine.records import EventState, FunctionState, RetryPolicy, RunState, StepState, Timer
+from ironflow_lab.server.store import queries
 from ironflow_lab.wire import codec
 
 # Every emit reads every function: the same few texts, decoded over and over again without these.
 _definition = lru_cache(maxsize=1_024)(partial(codec.decode, kind=RegisterFunctionRequest))
 _policy = lru_cache(maxsize=1_024)(msgspec.json.Decoder(RetryPolicy).decode)
 
+_SQL = queries.load("loads")
+_RUN = f"{_SQL['runs']} {_SQL['of_run']}"
+
 Row = tuple[Any, ...]
+
+
+def function_by_id(db: sqlite3.Connection, env: str, function_id: str) -> FunctionState | None:
+    """Return one function, None where it is not registered."""
+    row = db.execute(_SQL["function"], {"env": env, "id": function_id}).fetchone()
+    return None if row is None else function_of(row)
+
+
+def run_by_id(db: sqlite3.Connection, run_id: str) -> RunState | None:
+    """Return one run, None where there is none."""
+    row = db.execute(_RUN, {"id": run_id}).fetchone()
+    return None if row is None else run_of(row)
 
 
 def function_of(row: Row) -> FunctionState:

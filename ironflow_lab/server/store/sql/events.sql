@@ -1,8 +1,5 @@
 -- Events and messages: what decisions about them are made on, and what clients read.
 
--- name: function
-SELECT id, version, status, definition, created_at, updated_at FROM functions WHERE env = :env AND id = :id
-
 -- name: invocation_by_key
 SELECT e.id, e.source, coalesce(r.id, ''), coalesce(r.function_id, '')
 FROM events e LEFT JOIN runs r ON r.event_id = e.id

@@ -1,8 +1,5 @@
 -- Functions and their history, for decisions and for readers.
 
--- name: function
-SELECT id, version, status, definition, created_at, updated_at FROM functions WHERE env = :env AND id = :id;
-
 -- name: changes
 SELECT function_id, version, status, definition, created_at, updated_at, entity_version, event_id, change_type,
     change_reason, actor_id, at

@@ -1,8 +1,5 @@
 -- What clients read, on connections that cannot write.
 
--- name: function
-SELECT id, version, status, definition, created_at, updated_at FROM functions WHERE env = :env AND id = :id
-
 -- name: function_page
 SELECT id, version, status, definition, created_at, updated_at FROM functions
 WHERE env = :env AND id > :after AND (:status = '' OR status = :status)
