@@ -26,38 +26,48 @@ if TYPE_CHECKING:
     from ironflow_lab.lab.joining import connect, start, stop
     from ironflow_lab.lab.lab import Lab
     from ironflow_lab.lab.nesting import enable_nested_loop
-    from ironflow_lab.models.functions import Trigger
+    from ironflow_lab.models.functions import CancelOn, Trigger
     from ironflow_lab.runtime.function import function
+    from ironflow_lab.runtime.handler import HandlerContext, handler
+    from ironflow_lab.runtime.upcasters import Upcasters
 
 __all__ = [
     "AsyncClient",
+    "CancelOn",
     "Client",
+    "HandlerContext",
     "IronflowError",
     "Lab",
     "NonRetryableError",
     "RetryAfterError",
     "Trigger",
+    "Upcasters",
     "__version__",
     "connect",
     "enable_nested_loop",
     "errors",
     "function",
+    "handler",
     "start",
     "stop",
 ]
 
 _HOMES = {
     "AsyncClient": "client",
+    "CancelOn": "models.functions",
     "Client": "client",
+    "HandlerContext": "runtime.handler",
     "IronflowError": "errors",
     "Lab": "lab.lab",
     "NonRetryableError": "errors",
     "RetryAfterError": "errors",
     "Trigger": "models.functions",
+    "Upcasters": "runtime.upcasters",
     "__version__": "_version",
     "connect": "lab.joining",
     "enable_nested_loop": "lab.nesting",
     "function": "runtime.function",
+    "handler": "runtime.handler",
     "start": "lab.joining",
     "stop": "lab.joining",
 }
@@ -74,6 +84,20 @@ def __getattr__(name: str) -> object:
     value = getattr(import_module(f"ironflow_lab.{home}"), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Give an IPython shell `%ironflow` and `%%durable`: what `%load_ext ironflow_lab` calls."""
+    from ironflow_lab import magics
+
+    magics.load(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """Take the magics away again: what `%unload_ext ironflow_lab` calls."""
+    from ironflow_lab import magics
+
+    magics.unload(shell)
 
 
 def __dir__() -> list[str]:

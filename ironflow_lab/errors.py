@@ -28,6 +28,8 @@ IronflowError
     ├── NonRetryableError         raise it to fail the run without another attempt
     ├── RetryAfterError           raise it to choose the delay before the next attempt
     └── PayloadError              a step or a handler took or returned something that is not JSON
+
+IronflowWarning, a `UserWarning`, is no error: it tells what a handler does that is rarely meant.
 """
 
 from __future__ import annotations
@@ -52,8 +54,14 @@ class IronflowError(Exception):
         for frame, number in traceback.walk_tb(self.__traceback__):
             if frame.f_globals.get("__name__") == "__main__":
                 text = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
+                # The line of a cell magic holds its whole cell.
+                text = text if len(text) <= 160 else f"{text[:160]}…"
                 lines.append(f"line {number}: {text}" if text else f"line {number}")
         return [*lines, f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
+
+class IronflowWarning(UserWarning):
+    """What a handler does that is allowed and rarely meant; the message says what to write instead."""
 
 
 class ApiError(IronflowError):
@@ -201,20 +209,40 @@ class StepFailure(IronflowError):
 
 
 class StepError(StepFailure):
-    """A step's body failed and the handler did not catch it."""
+    """A step's body failed and the handler did not catch it.
+
+    `step_id` is the step's id in the run, `step_name` the name it was called by, `__cause__` what the
+    body raised.
+    """
 
     code = "STEP_FAILED"
+    step_id: str
+    step_name: str
 
-    def __init__(self, message: str, *, retryable: bool = True, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = True,
+        retry_after_ms: int | None = None,
+        step_id: str = "",
+        step_name: str = "",
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after_ms = retry_after_ms
+        self.step_id = step_id
+        self.step_name = step_name
 
 
 class StepTimeoutError(StepError):
-    """A step's body took longer than its timeout."""
+    """A step's body took longer than its timeout; `timeout` is in seconds."""
 
     code = "STEP_TIMEOUT"
+
+    def __init__(self, message: str, *, step_id: str = "", step_name: str = "", timeout: float = 0.0) -> None:
+        super().__init__(message, step_id=step_id, step_name=step_name)
+        self.timeout = timeout
 
 
 class InvokeError(StepFailure):
@@ -261,6 +289,20 @@ class PayloadError(StepFailure):
 
     code = "SERIALIZATION_ERROR"
     retryable = False
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Return whether the same may succeed when it is tried again.
+
+    Where a handler raises one that is, its run has another attempt while the budget lasts. Errors of other
+    libraries are, those of a group when every one is; of an `ApiError` the server has said it; a wrong
+    definition and a refusal of the guard are not.
+    """
+    if isinstance(error, StepFailure | ApiError):
+        return error.retryable
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_retryable(one) for one in error.exceptions)
+    return not isinstance(error, DefinitionError | GuardError)
 
 
 BY_CODE: dict[str, type[ApiError]] = {

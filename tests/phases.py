@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest")
+# Two processes, each of which takes one file after the other: most of these tests wait for other processes.
+TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 # Who else is measured by the bench, when `make bench` has installed them.
 PEERS = {
     "PEERS_PY_IRONFLOW": ROOT / ".venv-conformance" / "bin" / "python",
@@ -67,8 +69,8 @@ PHASES = (
         folder="ironflow_lab",
         seconds=45,
     ),
-    tested("unit", 40),
-    tested("contract", 90),
+    tested("unit", 40, *TWO_AT_ONCE),
+    tested("contract", 90, *TWO_AT_ONCE),
     tested("conformance", 90),
     Phase(
         name="notebooks",
@@ -80,7 +82,13 @@ PHASES = (
     tested("chaos", 45),
     Phase(
         name="soak",
-        commands=((*PYTEST, "tests", "-m", "soak", "-o", "faulthandler_timeout=0", "-s"),),
+        # Every property too, with many more examples than `make test` has time for.
+        commands=(
+            (
+                *(*PYTEST, "tests", "-m", "soak or hypothesis", "--hypothesis-profile=long"),
+                *("-o", "faulthandler_timeout=0", "-s"),
+            ),
+        ),
         folder="tests/chaos",
     ),
     Phase(name="bench", commands=((PYTHON, "-m", "tests.bench"),), folder="tests/bench"),

@@ -14,20 +14,25 @@ import msgspec
 
 from ironflow_lab.client.payloads import json_object
 from ironflow_lab.errors import DefinitionError, InvalidArgumentError
-from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest
+from ironflow_lab.models.functions import (
+    ConcurrencyConfig,
+    DebounceConfig,
+    RegisterFunctionRequest,
+    ThrottleConfig,
+)
 from ironflow_lab.models.instant import Instant, Word, parse_instant
-from ironflow_lab.wire import duration, patterns
+from ironflow_lab.wire import duration, eventpath, patterns
 from ironflow_lab.wire.message import Request
 
 When = datetime | timedelta | Instant | str
 W = TypeVar("W", bound=Word)
+Keyed = TypeVar("Keyed", ConcurrencyConfig, DebounceConfig, ThrottleConfig)
 Parameters = ParamSpec("Parameters")
 
 PAUSE_BEHAVIOR = "__ironflow_pause_behavior"
 _LARGEST_INT32 = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_PREFIXES = ("$.", "event.data.", "data.")
 
 
 def identifier(what: str, value: Any) -> str:
@@ -146,19 +151,16 @@ def registration(message: RegisterFunctionRequest) -> RegisterFunctionRequest:
     """Return the registration with its id and words checked and its paths bare (rulings.md 12)."""
     identifier("the function id", message.id)
     choice("pause_behavior", message.pause_behavior, ("hold", "release"))
-    lane = message.concurrency
-    if lane is not None and lane.key:
-        lane = ConcurrencyConfig(limit=lane.limit, key=_bare(lane.key))
     metadata = json_object("metadata", message.metadata)
     if message.pause_behavior:
         # No message has the field: a server that drops it finds it here (rulings.md 29).
         metadata = {**(metadata or {}), PAUSE_BEHAVIOR: message.pause_behavior}
     return msgspec.structs.replace(
         message,
-        concurrency=lane,
-        debounce=_bare_in(message.debounce, "key"),
-        throttle=_bare_in(message.throttle, "key"),
-        cancel_on=tuple(_bare_in(one, "match") or {} for one in message.cancel_on),
+        concurrency=_bare_key(message.concurrency),
+        debounce=_bare_key(message.debounce),
+        throttle=_bare_key(message.throttle),
+        cancel_on=tuple(msgspec.structs.replace(one, match=eventpath.bare(one.match)) for one in message.cancel_on),
         metadata=metadata,
     )
 
@@ -193,13 +195,5 @@ def _instant_text(what: str, value: str, now: int) -> Instant:
         raise DefinitionError(f"{what}={value!r}: {error}; or write '2h' for two hours ago") from None
 
 
-def _bare(path: str) -> str:
-    for prefix in _PREFIXES:
-        path = path.removeprefix(prefix)
-    return path
-
-
-def _bare_in(rule: dict[str, Any] | None, name: str) -> dict[str, Any] | None:
-    if rule is None or not isinstance(rule.get(name), str):
-        return rule
-    return {**rule, name: _bare(rule[name])}
+def _bare_key(rule: Keyed | None) -> Keyed | None:
+    return None if rule is None else msgspec.structs.replace(rule, key=eventpath.bare(rule.key))

@@ -33,8 +33,8 @@ class Texts:
 
     def __init__(self, column: Column) -> None:
         # The tables turn "" into missing on the way, and equal texts into one object.
-        seen = dict(_NOT_SET)
-        self._look_up = seen.setdefault if column.repeated else _NOT_SET.get
+        seen = {} if column.empty_is_text else dict(_NOT_SET)
+        self._look_up = seen.setdefault if column.repeated else seen.get
         self._chunks = [_NOTHING]
 
     def add(self, values: Sequence[str]) -> None:

@@ -47,7 +47,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
     `prefix` is what precedes a word on the wire. `repeated` says that few distinct values are
     expected, so that equal texts are stored once; `zero_is_missing` that a number's zero means
-    "not said", as with servers older than the field.
+    "not said", as with servers older than the field; `empty_is_text` that the empty text is a value.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = ""
     repeated: bool = False
     zero_is_missing: bool = False
+    empty_is_text: bool = False
 
 
 def _text(name: str, source: str, *, repeated: bool = False) -> Column:
@@ -170,6 +171,18 @@ TIMELINE = (
     _column("significant", FLAG, "eventType, payload"),
     _text("step_id", "stepId", repeated=True),
     _text("event_id", "id"),
+)
+# What runs wrote in this data folder, a line each; `step` is missing outside a step's body.
+LOGS = (
+    _column("at", TIME, "when the line ended"),
+    _text("run_id", "run_id", repeated=True),
+    _text("function_id", "function_id", repeated=True),
+    _known("attempt", "attempt"),
+    _text("step", "name of the step", repeated=True),
+    _text("step_id", "id of the step", repeated=True),
+    _text("stream", "stdout, stderr, log, warning, error, display", repeated=True),
+    _text("level", "level of a record, category of a warning", repeated=True),
+    Column(name="text", dtype=TEXT, source="the line", empty_is_text=True),
 )
 # What differs between two moments of a run; the cause is an event, told with its position.
 CHANGES = (

@@ -8,7 +8,7 @@ from ironflow_lab.errors import ApiError, IronflowError, ServerStartError
 from ironflow_lab.history.redaction import clip
 from ironflow_lab.jupyter.views import Answer
 from ironflow_lab.models.instant import decode_hook
-from ironflow_lab.models.runs import RunRow, RunStatus
+from ironflow_lab.models.runs import Run, RunRow, RunStatus
 
 _TEXT = 200
 # A refusal of the engine is not one of the Jupyter server: 401 and 403 would read as the end of its session.
@@ -35,6 +35,17 @@ def run_line(run: RunRow) -> dict[str, Any]:
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "error": clip(run.error.message, limit=_TEXT) if run.error is not None else "",
+    }
+
+
+def status_line(run: Run | RunRow) -> dict[str, Any]:
+    """Return how a run stands: no payloads, its error cut to 200 characters."""
+    return {
+        "id": clip(run.id, limit=_TEXT),
+        "function_id": clip(run.function_id, limit=_TEXT),
+        "status": str(decode_hook(RunStatus, run.status)),
+        "attempt": run.attempt,
+        "error": clip(run.error.message.strip().partition("\n")[0], limit=_TEXT) if run.error is not None else "",
     }
 
 

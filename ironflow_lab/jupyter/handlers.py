@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 from tornado.web import authenticated
 
-from ironflow_lab.errors import InvalidArgumentError, IronflowError, ResourceExhaustedError
+from ironflow_lab.errors import FailedPreconditionError, InvalidArgumentError, IronflowError, ResourceExhaustedError
 from ironflow_lab.jupyter import answers
+from ironflow_lab.jupyter.statuses import statuses
 from ironflow_lab.jupyter.upstream import Upstream, Upstreams
 from ironflow_lab.jupyter.views import Views
 from ironflow_lab.models.runs import RunRow, RunStatus
@@ -22,6 +24,7 @@ from ironflow_lab.wire import codec
 
 _RUN = r"([A-Za-z0-9][A-Za-z0-9_.:-]{0,127})"
 _LONGEST_TEXT = 200
+_LONGEST_ID = 129
 _LONGEST_WAIT = 20
 _MOST_RUNS = 200
 _MOST_EVENTS = 10_000_000
@@ -151,6 +154,27 @@ class RunsHandler(Handler):
         return {"runs": [answers.run_line(run) for run in found]}
 
 
+class StatusesHandler(Handler):
+    """`GET statuses`: how the named runs stand."""
+
+    @authenticated
+    @authorized
+    async def get(self) -> None:
+        """Answer with `runs`, and with the ids of those that are `unknown`."""
+        await self.answer(self._read())
+
+    async def _read(self) -> Any:
+        named = [one for one in self.text("runs", longest=_MOST_RUNS * _LONGEST_ID).split(",") if one]
+        if len(named) > _MOST_RUNS or not all(re.fullmatch(_RUN, one) for one in named):
+            raise InvalidArgumentError(f"runs must be at most {_MOST_RUNS} ids with commas between them")
+        upstream = self.upstream()
+        if self.text("server").rstrip("/") != upstream.settings.server_url.rstrip("/"):
+            raise FailedPreconditionError("Jupyter reaches another server from this folder")
+        found = await statuses(upstream.client, tuple(dict.fromkeys(named)))
+        unknown = [one for one in dict.fromkeys(named) if one not in found]
+        return {"runs": [answers.status_line(run) for run in found.values()], "unknown": unknown}
+
+
 class ChunkHandler(Handler):
     """`GET runs/{id}/chunk`: a run's history, or what came since."""
 
@@ -192,6 +216,7 @@ def install(app: ServerApp) -> None:
         "status": StatusHandler,
         "start": StartHandler,
         "runs": RunsHandler,
+        "statuses": StatusesHandler,
         f"runs/{_RUN}/chunk": ChunkHandler,
         f"runs/{_RUN}/value": ValueHandler,
     }

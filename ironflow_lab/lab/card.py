@@ -20,7 +20,7 @@ LONGEST_ERROR = 500
 TEXT = "color:var(--jp-ui-font-color1, inherit)"
 FAINT = "color:var(--jp-ui-font-color2, inherit);opacity:.85"
 _LINE = "var(--jp-border-color2, rgba(128,128,128,.4))"
-_CELL = f"text-align:left;padding:2px 12px 2px 0;border-top:1px solid {_LINE}"
+CELL = f"text-align:left;padding:2px 12px 2px 0;border-top:1px solid {_LINE}"
 _TONES = {
     "completed": "var(--jp-success-color1, #2e8b57)",
     "failed": "var(--jp-error-color1, #d0483e)",
@@ -49,6 +49,21 @@ def html(shown: Shown, *, note: str = "") -> str:
         payload("input", run.input),
         payload("output", run.output) if run.status == "completed" else "",
         f'<div style="{FAINT}">{escape(note)}</div>' if note else "",
+        "</div>",
+    ]
+    return "".join(parts)
+
+
+def trace(shown: Shown) -> str:
+    """Return how a run goes, without its payloads: status, times, error, what comes next, at most 50 steps."""
+    run = shown.run
+    parts = [
+        f'<div class="ironflow-trace" style="{TEXT};font-size:13px;line-height:1.5;max-width:60em">',
+        f"<div><strong>{escape(run.function_id)}</strong> {badge(run.status)} <code>{escape(run.id)}</code>",
+        f' <span style="{FAINT}">{escape(summary.elapsed(shown))}</span></div>',
+        _error(shown),
+        *(f"<div>{escape(line)}</div>" for line in (summary.coming(shown),) if line),
+        _steps(shown.steps),
         "</div>",
     ]
     return "".join(parts)
@@ -96,8 +111,8 @@ def badge(status: str) -> str:
 
 def table(rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
     """Return rows of steps as a table; the cells are HTML, the notes below it are text."""
-    head = "".join(f'<th style="{_CELL}">{name}</th>' for name in ("step", "status", "attempt", "took", "result"))
-    body = "".join("<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
+    head = "".join(f'<th style="{CELL}">{name}</th>' for name in ("step", "status", "attempt", "took", "result"))
+    body = "".join("<tr>" + "".join(f'<td style="{CELL}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
     below = "".join(f"<div>{escape(note)}</div>" for note in notes)
     return (
         '<table style="border-collapse:collapse;margin:6px 0;background:transparent">'

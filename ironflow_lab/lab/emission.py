@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.errors import IronflowError, RunFailedError
 from ironflow_lab.history import redaction
-from ironflow_lab.lab import progress, summary
+from ironflow_lab.lab import progress, progresscard, summary
+from ironflow_lab.lab.live import Live, running_cell
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.sending import Sent
 from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.tally import Tally
 from ironflow_lab.lab.waiting import is_settled, look
 from ironflow_lab.lab.watch import watch
 from ironflow_lab.models.runs import Run as Record
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 class Emission:
     """One event, or one a row of a frame, and the runs they started.
 
-    `sent` has one entry a row in the order of the rows, refusals included.
+    `sent` has one entry a row in the order of the rows, refusals included. Displayed it shows how the runs
+    stand and keeps that current, for at most half an hour.
     """
 
     def __init__(
@@ -42,6 +44,9 @@ class Emission:
         self._session = session
         self._source = source
         self._known: dict[str, Record] = {}
+        self._tally = Tally(self.run_ids)
+        self._live = Live(session, self._tally, self._bundle)
+        self._waited_in: object = None
 
     @property
     def event_id(self) -> str:
@@ -90,11 +95,8 @@ class Emission:
                 f" @lab.function(..., on={self.event!r}) before emitting"
             )
         self.wait()
-        records = [self._known[run_id] for run_id in self.run_ids]
-        for record in records:
-            if record.status != "completed":
-                raise RunFailedError(_unsuccessful(record))
-        return records[0].output if len(records) == 1 else [record.output for record in records]
+        outputs = [output_of(self._known[run_id]) for run_id in self.run_ids]
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def wait(self, timeout: Duration | None = None) -> Emission:
         """Return this emission once every run has ended or is paused, however it ended.
@@ -102,7 +104,18 @@ class Emission:
         Shows how far they have come. The stop button ends the wait, not the runs. Raises
         `WaitTimeoutError` after `timeout`; the runs go on.
         """
-        watch(self._session, self.run_ids, self._known, timeout=timeout)
+        with self._live.relieved():
+            shown = watch(
+                self._session,
+                self.run_ids,
+                self._known,
+                timeout=timeout,
+                tally=self._tally,
+                event=self.event,
+                seen=self._live.take,
+            )
+        if shown:
+            self._waited_in = running_cell()
         return self
 
     def frame(self) -> pd.DataFrame:
@@ -122,23 +135,47 @@ class Emission:
         """Return what is known without asking the server."""
         return f"<Emission of {self._line()}>"
 
+    def _ipython_display_(self) -> None:
+        """Show how the runs stand, live; not again under a cell where a wait for them says so already."""
+        here = running_cell()
+        if here is not None and here == self._waited_in:
+            self._waited_in = None
+        elif not self._live.show():
+            # Outside a notebook: IPython shows the other forms then.
+            raise NotImplementedError
+
     def _repr_html_(self) -> str:
-        return f"<div>{escape(self._line())}</div>"
+        html: str = self._bundle("")["text/html"]
+        return html
 
     def _line(self) -> str:
-        total = len(self.run_ids)
         parts = [f"{self.event}: {progress.count(len(self.sent), 'event')}"]
         if self.refused:
-            parts.append(f"{len(self.refused):,} refused, the first: {_first(self.refused)}")
-        settled = [run.status for run in self._known.values() if is_settled(run)]
-        parts.append(progress.settled_line(settled, total) if settled else progress.count(total, "run"))
+            parts.append(self._refusal())
+        counts, total = self._tally.counts(), self._tally.total
+        parts.append(progress.tally_line(counts, total) if counts else progress.count(total, "run"))
         return ", ".join(parts)
+
+    def _refusal(self) -> str:
+        return f"{len(self.refused):,} refused, the first: {_first(self.refused)}" if self.refused else ""
+
+    def _bundle(self, note: str) -> Mapping[str, Any]:
+        nobody = "no function is triggered by this event" if not self.run_ids and not self.refused else ""
+        told = progresscard.Told(
+            event=self.event,
+            server_url=self._session.server_url,
+            at=self._session.clock.now(),
+            note="; ".join(filter(None, (self._refusal(), nobody, note))),
+        )
+        return progresscard.bundle(self._tally, told, repr(self))
 
     def _update(self) -> None:
         moving = [run_id for run_id in self.run_ids if run_id not in self._known or not is_settled(self._known[run_id])]
         if moving:
             records = self._session.call(lambda client: look(client, moving))
             self._known |= {record.id: record for record in records}
+            for record in records:
+                self._live.take(record)
 
     def _outcomes(self) -> list[Outcome]:
         from ironflow_lab.frames.outcomes import Outcome
@@ -157,6 +194,13 @@ class Emission:
 
 def _first(refused: tuple[Sent, ...]) -> str:
     return redaction.clip(str(refused[0].error).partition("\n")[0], limit=200)
+
+
+def output_of(record: Record) -> Any:
+    """Return what a run returned; raises `RunFailedError` for one that did not complete."""
+    if record.status != "completed":
+        raise RunFailedError(_unsuccessful(record))
+    return record.output
 
 
 def _unsuccessful(record: Record) -> str:

@@ -35,6 +35,7 @@ def emit_frame(
     """Emit one event a row and return when all are sent; a batch that was interrupted is continued."""
     if not isinstance(frame, pd.DataFrame):
         raise DefinitionError(f"emit_frame takes a DataFrame, not a {type(frame).__name__}")
+    event = session.naming.event(event)
     session.guard.check(f"emit {len(frame):,} events {event!r}, one a row")
     data = rows(frame)
     names = digests(event, data)

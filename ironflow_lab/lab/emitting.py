@@ -17,6 +17,7 @@ from ironflow_lab.wire.duration import Duration
 
 def emit(session: Session, event: str, data: Any, **options: Any) -> Emission:
     """Emit one event and return at once; `options` are those of `client.events.emit`."""
+    event = session.naming.event(event)
     session.guard.check(f"emit {event!r}")
     key = options.pop("idempotency_key") or session.ids.new("emit_")
 
@@ -31,6 +32,7 @@ def emit(session: Session, event: str, data: Any, **options: Any) -> Emission:
 def emit_sync(session: Session, event: str, data: Any, timeout: Duration, **options: Any) -> Emission:
     """Emit one event and return when its runs have ended; raises `WaitTimeoutError`."""
     refuse_in_handlers()
+    event = session.naming.event(event)
     session.guard.check(f"emit {event!r}")
     key = options.pop("idempotency_key") or session.ids.new("emit_")
 

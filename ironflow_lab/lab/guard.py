@@ -17,6 +17,12 @@ class Guard:
         self._server = server_url
         self.on = not is_loopback(server_url) if on is None else on
         self._allowed: ContextVar[bool] = ContextVar("ironflow_lab_allowed", default=False)
+        self._taking_over: ContextVar[bool] = ContextVar("ironflow_lab_taking_over", default=False)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether functions of other owners may be replaced here and now."""
+        return self._taking_over.get()
 
     def check(self, plan: str) -> None:
         """Return if the change may be made; raises `GuardError` that shows the plan and the remedy."""
@@ -27,10 +33,15 @@ class Guard:
             )
 
     @contextmanager
-    def allow(self) -> Iterator[None]:
-        """Let the changes inside a `with` block happen; tasks started before it stay guarded."""
+    def allow(self, *, take_over: bool = False) -> Iterator[None]:
+        """Let the changes inside a `with` block happen; tasks started before it stay guarded.
+
+        With `take_over` functions that belong to another owner may be replaced as well.
+        """
         before = self._allowed.set(True)
+        taking = self._taking_over.set(take_over or self._taking_over.get())
         try:
             yield
         finally:
+            self._taking_over.reset(taking)
             self._allowed.reset(before)

@@ -10,6 +10,10 @@ from ironflow_lab.lab.lab import Lab
 from ironflow_lab.lab.line import Line
 from ironflow_lab.lab.serving import resume
 from ironflow_lab.lab.session import Session
+from ironflow_lab.runtime import namespaces
+
+# What the magics use where no lab is named.
+_last: list[Lab] = []
 
 
 def connect(
@@ -18,17 +22,24 @@ def connect(
     api_key: str | None = None,
     environment: str | None = None,
     guard: bool | None = None,
+    namespace: str = "",
 ) -> Lab:
     """Return a lab joined to a server, and say what was joined.
 
     What is not given comes from `IRONFLOW_SERVER_URL`, `IRONFLOW_API_KEY` and `IRONFLOW_ENV`, then from
     the discovery file of a local server, then it is http://localhost:9123. `guard` refuses changes
-    until they are allowed: by default on every server that is not on this machine. Raises
-    `UnavailableError` when no server answers there.
+    until they are allowed: by default on every server that is not on this machine.
+
+    With a `namespace` the lab works beside whatever the server has: the ids of its functions, and the
+    events and topics they and the lab name, begin with it on the server (`me.order.placed`), while the
+    code goes on to say `order.placed`. Expressions (CEL) of triggers see the full names. Raises
+    `DefinitionError` for a namespace that cannot be part of an id, and `UnavailableError` when no server
+    answers there.
     """
+    namespace = namespaces.check(namespace)
     # Bound anew: a traceback that prints local variables must not show the key.
     api_key = key = None if api_key is None else Key(api_key)
-    return _joined(Session(resolve(url, key, environment), guard=guard))
+    return _joined(Session(resolve(url, key, environment), guard=guard, namespace=namespace))
 
 
 def start(data_dir: str | os.PathLike[str] | None = None, *, port: int | None = None) -> Lab:
@@ -52,10 +63,16 @@ def stop(data_dir: str | os.PathLike[str] | None = None, *, force: bool = False)
     return local.stop(data_dir, force=force)
 
 
+def current() -> Lab | None:
+    """Return the lab that was joined last in this process, None before the first."""
+    return _last[0] if _last else None
+
+
 def _joined(session: Session, note: str = "") -> Lab:
     lab = Lab(session)
-    line = repr(lab)[1:-1] + (f" ({note})" if note else "")
+    _last[:] = [lab]
+    first, *waiting = repr(lab).splitlines()
     shown = Line()
-    shown.show(line)
+    shown.show("\n".join([first[1:-1] + (f" ({note})" if note else ""), *waiting]))
     shown.end()
     return lab

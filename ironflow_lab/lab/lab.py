@@ -6,22 +6,27 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from ironflow_lab.client import AsyncClient, Client
 from ironflow_lab.client.arguments import When
-from ironflow_lab.lab.defining import Definer
+from ironflow_lab.lab import moving, restoring, sources
+from ironflow_lab.lab.defining import Definer, takes
 from ironflow_lab.lab.emission import Emission
 from ironflow_lab.lab.emitting import emit, emit_sync
 from ironflow_lab.lab.handles import DEFAULT_LIMIT, RunsLike, run_ids
 from ironflow_lab.lab.invoking import invoke
 from ironflow_lab.lab.run import Run
 from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.sources import FunctionSource
 from ironflow_lab.lab.watch import watch
 from ironflow_lab.lab.worker import WorkerCard
 from ironflow_lab.models.runs import Run as Record
-from ironflow_lab.runtime.function import Durability, DurableFunction, Handler
-from ironflow_lab.runtime.options import Concurrency, On, PauseBehavior, Recording, Retry
+from ironflow_lab.runtime.definition import Options
+from ironflow_lab.runtime.function import DurableFunction, Handler
+from ironflow_lab.runtime.function import function as durable
+from ironflow_lab.runtime.handler import handler as short_form
+from ironflow_lab.runtime.upcasters import Upcasters
 from ironflow_lab.wire.duration import Duration
 
 if TYPE_CHECKING:
@@ -83,7 +88,7 @@ class Lab:
             self._session,
             limit=limit,
             payloads=payloads,
-            function_id=function,
+            function_id=self._session.naming.function(function) if function else "",
             statuses=(status,) if isinstance(status, str) and status else tuple(status),
             since=since,
             until=until,
@@ -120,7 +125,7 @@ class Lab:
         return recorded.audit(
             self._session,
             run.id if isinstance(run, Run) else run,
-            function=function,
+            function=self._session.naming.function(function) if function else "",
             limit=limit,
             event_type=event_type,
             since=since,
@@ -132,7 +137,10 @@ class Lab:
         return (run if isinstance(run, Run) else self.run(run)).timeline
 
     def functions(self) -> pd.DataFrame:
-        """Return the registered functions as a frame, with `frames.schema.FUNCTIONS` as columns."""
+        """Return the registered functions as a frame, with `frames.schema.FUNCTIONS` as columns.
+
+        In a namespace they are those of the namespace.
+        """
         from ironflow_lab.lab import loading
 
         return loading.functions(self._session)
@@ -231,8 +239,12 @@ class Lab:
         *,
         timeout: Duration | None = None,
         idempotency_key: str = "",
+        trace: bool = True,
     ) -> Any:
         """Start one run of a function, whatever triggers it, and return its output once it has ended.
+
+        In a notebook and at a terminal the run's steps are shown while and after it runs, unless `trace`
+        is False.
 
         `function` is an id or what `lab.function` made; `data` is the run's input. The stop button ends
         the wait and cancels the run. With an `idempotency_key` that was used before, the run of that time
@@ -240,65 +252,48 @@ class Lab:
         cancelled or is paused, `WaitTimeoutError` after `timeout` (the run goes on), and `NotFoundError`
         for an unknown function.
         """
-        function_id = function if isinstance(function, str) else function.id
-        return invoke(self._session, function_id, data, timeout=timeout, idempotency_key=idempotency_key)
+        function_id = self._session.naming.function(function)
+        return invoke(self._session, function_id, data, timeout=timeout, idempotency_key=idempotency_key, trace=trace)
 
     # ---- functions and the worker
 
     @overload
     def function(self, id: Handler, /) -> DurableFunction: ...
     @overload
+    def function(self, id: str | None = None, **given: Unpack[Options]) -> Callable[[Handler], DurableFunction]: ...
+    @takes(durable)
     def function(
-        self,
-        id: str | None = None,
-        *,
-        on: On | None = None,
-        name: str = "",
-        description: str = "",
-        retry: Retry | None = None,
-        timeout: Duration | None = None,
-        concurrency: Concurrency | None = None,
-        pause_behavior: PauseBehavior | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        durability: Durability = "pipelined",
-        recording: Recording = True,
-    ) -> Callable[[Handler], DurableFunction]: ...
-    def function(
-        self,
-        id: Handler | str | None = None,
-        *,
-        on: On | None = None,
-        name: str = "",
-        description: str = "",
-        retry: Retry | None = None,
-        timeout: Duration | None = None,
-        concurrency: Concurrency | None = None,
-        pause_behavior: PauseBehavior | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        durability: Durability = "pipelined",
-        recording: Recording = True,
+        self, id: Handler | str | None = None, **given: Unpack[Options]
     ) -> DurableFunction | Callable[[Handler], DurableFunction]:
         """Return a decorator that registers a function at once and serves it from this process.
 
         The worker starts with the first function. Running the cell again replaces the function for
         new runs; runs that began with the old code end with it. What is returned is the function,
         which called directly calls the plain handler: `process_order(ctx)`. Its runs are recorded for
-        time travel (`run.at`, `run.scrub`) unless `recording` is False. For the options see
-        `ironflow_lab.function`.
+        time travel (`run.at`, `run.scrub`) unless `recording` is False. The options are those of
+        `ironflow_lab.function`. Raises `DefinitionError` for an option that is wrong.
         """
-        options = {
-            "on": on,
-            "name": name,
-            "description": description,
-            "retry": retry,
-            "timeout": timeout,
-            "concurrency": concurrency,
-            "pause_behavior": pause_behavior,
-            "metadata": metadata,
-            "durability": durability,
-            "recording": recording,
-        }
-        return self._definer.decorate(id, options)
+        if callable(id):
+            return self._definer.add(durable(id))
+        make = durable(id, **given)
+        return lambda handler: self._definer.add(make(handler))
+
+    @takes(short_form)
+    def handler(self, event: str, **given: Any) -> Callable[[Callable[..., Any]], DurableFunction]:
+        """Return a decorator for `def handle(event)` or `def handle(event, ctx)`, served as by `function`.
+
+        The event's data is read as its annotation says. The options are those of `ironflow_lab.handler`.
+        """
+        make = short_form(event, **given)
+        return lambda handle: self._definer.add(make(handle))
+
+    @property
+    def upcasters(self) -> Upcasters:
+        """What brings old events up to date, for every function of this lab without upcasters of its own.
+
+        `lab.upcasters.register("order.placed", 1, 2, fn)`, also as a decorator.
+        """
+        return self._definer.upcasters
 
     def serve(self, *functions: DurableFunction) -> None:
         """Register functions made with `ironflow_lab.function` and serve them from this process.
@@ -308,6 +303,31 @@ class Lab:
         for one in functions:
             self._definer.add(one)
 
+    def function_source(self, function: str | DurableFunction) -> FunctionSource:
+        """Return the source of a function: `.text`, `.versions`, `.at(hash)`, `.diff(a, b)`.
+
+        The versions are all that this data folder has seen. Raises `NotFoundError`, naming the functions
+        whose source is kept.
+        """
+        return sources.function_source(self._session, function)
+
+    def restore(self, function: str | DurableFunction) -> str:
+        """Put the last source of a function into a new cell below and return it; nothing is executed.
+
+        It is the text of its whole cell. Outside a notebook it is only returned. Raises `NotFoundError`,
+        naming the functions whose source is kept.
+        """
+        return restoring.restore(self._session, function)
+
+    def move(self, runs: RunsLike) -> list[Run]:
+        """Let the next segments of runs use the newest code of their functions, and return them.
+
+        Raises as `Run.move` does; none is moved then.
+        """
+        found = [self.run(run_id) for run_id in dict.fromkeys(run_ids(runs))]
+        moving.move(self._session, *(run.record for run in found))
+        return found
+
     @property
     def worker(self) -> WorkerCard:
         """The worker of this process: displayed, its status; `.drain()`, `.stop()`, `.logs(run_id)`."""
@@ -316,9 +336,12 @@ class Lab:
     # ---- safety
 
     @contextmanager
-    def allow(self) -> Iterator[None]:
-        """Let changes to a guarded server happen inside a `with` block."""
-        with self._session.guard.allow():
+    def allow(self, *, take_over: bool = False) -> Iterator[None]:
+        """Let changes to a guarded server happen inside a `with` block.
+
+        With `take_over` a definition may also replace a function of another notebook or script.
+        """
+        with self._session.guard.allow(take_over=take_over):
             yield
 
     def close(self) -> None:
@@ -326,9 +349,15 @@ class Lab:
         self._session.close()
 
     def __repr__(self) -> str:
-        """Return what was joined, on one line."""
-        guard = ", guarded" if self._session.guard.on else ""
-        return f"<Lab at {self._session.joined.line()}{guard}>"
+        """Return what was joined on one line, then a line for each function that runs wait for since a restart."""
+        return "\n".join([f"<{self._line()}>", *(f"  {one.waiting()}" for one in restoring.waiting(self._session))])
 
     def _repr_html_(self) -> str:
-        return f"<div>{escape(repr(self)[1:-1])}</div>"
+        absent = "".join(one.html(one.waiting()) for one in restoring.waiting(self._session))
+        return f"<div>{escape(self._line())}</div>{absent}"
+
+    def _line(self) -> str:
+        guard = ", guarded" if self._session.guard.on else ""
+        named = self._session.naming.namespace
+        namespace = f", namespace {named}" if named else ""
+        return f"Lab at {self._session.joined.line()}{namespace}{guard}"

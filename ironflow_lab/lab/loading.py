@@ -62,12 +62,13 @@ def steps(session: Session, ids: Sequence[str], *, payloads: bool) -> pd.DataFra
 
 
 def functions(session: Session) -> pd.DataFrame:
-    """Return every registered function."""
+    """Return every registered function of the session's namespace."""
+    naming = session.naming
     return stamp(
-        function_frame(list(session.client.functions.iterate())),
+        function_frame([one for one in session.client.functions.iterate() if naming.owns(one.id)]),
         source="functions",
         server=session.joined.server_url,
-        query={},
+        query={"namespace": naming.namespace} if naming.namespace else {},
         fetched_at=session.clock.now(),
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 _SHORTEST = 0.1
 _ORDER = ("completed", "failed", "cancelled", "paused")
+_MOVING = ("running", "waiting", "waiting_for_capacity")
+_WORDS = {"waiting_for_capacity": "queued"}
 
 
 def sent_line(done: int, refused: int, total: int) -> str:
@@ -18,9 +20,18 @@ def sent_line(done: int, refused: int, total: int) -> str:
 def settled_line(statuses: Iterable[str], total: int) -> str:
     """Return how many of `total` runs have settled and how."""
     counts = Counter(statuses)
-    done = sum(counts.values())
-    listed = [f"{counts[word]:,} {word}" for word in _ORDER if counts[word]]
-    listed += [f"{count:,} {word}" for word, count in sorted(counts.items()) if word not in _ORDER]
+    return _line(counts, sum(counts.values()), total)
+
+
+def tally_line(counts: Mapping[str, int], total: int) -> str:
+    """Return how many of `total` runs have settled and how, and where the others stand."""
+    return _line(counts, sum(counts.get(word, 0) for word in _ORDER), total)
+
+
+def _line(counts: Mapping[str, int], done: int, total: int) -> str:
+    known = (*_ORDER, *_MOVING)
+    words = [word for word in known if counts.get(word)] + sorted(set(counts).difference(known))
+    listed = [f"{counts[word]:,} {_WORDS.get(word, word)}" for word in words]
     head = f"{done:,} of {count(total, 'run')}" if done < total else count(total, "run")
     return ": ".join([head, ", ".join(listed)]) if listed else f"{head} ended"
 
@@ -31,7 +42,7 @@ def count(number: int, noun: str) -> str:
 
 
 class Progress:
-    """Draws what `line` returns: the first time at once, then at most every 0.1 s, and at the end."""
+    """Draws what `line` returns: the first time at once, then at most every `shortest` seconds, and at the end."""
 
     def __init__(
         self,
@@ -39,16 +50,18 @@ class Progress:
         draw: Callable[[str], None],
         *,
         now: Callable[[], float] = time.monotonic,
+        shortest: float = _SHORTEST,
     ) -> None:
         self._line = line
         self._draw = draw
         self._now = now
+        self._shortest = shortest
         self._drawn_at = float("-inf")
         self._drawn = ""
 
     def advance(self) -> None:
-        """Draw the line unless that was done less than 0.1 s ago."""
-        if self._now() - self._drawn_at >= _SHORTEST:
+        """Draw the line unless that was done a moment ago."""
+        if self._now() - self._drawn_at >= self._shortest:
             self.finish()
 
     def finish(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import ApiError, NotFoundError
-from ironflow_lab.lab import card, intervening, summary
+from ironflow_lab.lab import card, intervening, restoring, summary
 from ironflow_lab.lab.session import Session
 from ironflow_lab.models.functions import Function
 from ironflow_lab.models.runs import TERMINAL, Error, Step
@@ -235,6 +235,18 @@ class Run:
         started = client.functions.invoke(self.function_id, data, idempotency_key=key)
         return Run(self._session, client.runs.get(started.run_id))
 
+    def move(self) -> Run:
+        """Let the run's next segments use the newest code of its function, and return it.
+
+        Without that it finishes on the code it began with. It is kept in the data folder, so that a restart
+        of the kernel does not undo it; what executes at this moment ends on its old code. Raises
+        `FailedPreconditionError` when it has ended.
+        """
+        from ironflow_lab.lab import moving
+
+        moving.move(self._session, self._now())
+        return self
+
     def __repr__(self) -> str:
         """Return one line, as of the last reading."""
         shown = self._shown(())
@@ -246,12 +258,13 @@ class Run:
     def __str__(self) -> str:
         """Return the card as text, read from the server now."""
         shown, note = self._look()
-        return card.text(shown) + (f"\n  {note}" if note else "")
+        told = [card.text(shown), *restoring.lines(self._session, shown.run), note]
+        return "\n  ".join(line for line in told if line)
 
     def _repr_html_(self) -> str:
         """Return the card, read from the server now; when that fails it says so."""
         shown, note = self._look()
-        return card.html(shown, note=note)
+        return card.html(shown, note=note) + restoring.below(self._session, shown.run)
 
     def _history(self) -> Past:
         # Joining a server does without what only time travel needs.

@@ -6,17 +6,26 @@ import atexit
 import contextlib
 import os
 import threading
+from concurrent.futures import wait
+from functools import cache
 from pathlib import Path
 
-from ironflow_lab.client import AsyncClient, Client
-from ironflow_lab.errors import DefinitionError, IronflowError, NotFoundError
+from ironflow_lab.client import AsyncClient
+from ironflow_lab.errors import IronflowError
 from ironflow_lab.kernel.session import notebook_name
+from ironflow_lab.kernel.shutdown import before_shutdown
+from ironflow_lab.lab import owner
+from ironflow_lab.lab.celllog import cell_logs
 from ironflow_lab.lab.place import place
 from ironflow_lab.lab.session import Session
-from ironflow_lab.runtime import identity
+from ironflow_lab.runtime import identity, sourcestore
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.service import Worker
+from ironflow_lab.runtime.settings import Settings
 from ironflow_lab.runtime.threads import io_thread
+
+# Jupyter terminates a kernel 2.5 s after it was asked to shut down: for the jobs in hand, and for saving.
+_LAST_WORK, _LAST_SAVING = 1.5, 0.6
 
 _lock = threading.RLock()
 _known: dict[tuple[int, Path, str], Serving] = {}
@@ -26,10 +35,11 @@ class Serving:
     """The functions this process serves to one server, and the worker that does once there are any."""
 
     def __init__(self, folder: Path, scope: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._scope = scope
         self._functions: dict[str, DurableFunction] = {}
         self._client: AsyncClient | None = None
+        self._settings = Settings()
         self.worker: Worker | None = None
 
     def follow(self, session: Session) -> None:
@@ -44,15 +54,33 @@ class Serving:
     def add(self, session: Session, function: DurableFunction) -> None:
         """Register a function and serve it, starting the worker with the first.
 
-        Raises `DefinitionError` for an id that belongs to a push function, and `ApiError`.
+        Raises `DefinitionError` for an id that is not ours to take (see `owner.check`), and `ApiError`.
         """
+        worker = self._started(session)
         if function.id not in self._functions:
-            check_mode(session.client, function.id)
-        if self.worker is None:
-            self._client = session.new_async_client()
-            self.worker = Worker(self._client, data_folder=self._folder, owner=self._owner())
-        self.worker.add(function)
+            owner.check(session.client, session.guard, function.id, data_folder=self.folder)
+        worker.add(function)
         self._functions[function.id] = function
+
+    @property
+    def sources(self) -> Path:
+        """Where the versions of the functions of this server are kept."""
+        return sourcestore.folder(self.folder, self._scope)
+
+    def definition(self, function_id: str) -> DurableFunction | None:
+        """Return the function as this process has defined it last, None when it has not."""
+        return self._functions.get(function_id)
+
+    @property
+    def settings(self) -> Settings:
+        """How the worker is set up, or will be when it starts."""
+        return self._settings
+
+    def configure(self, settings: Settings) -> None:
+        """Set the worker up, now or when it starts; raises `ApiError` when the server refuses."""
+        if self.worker is not None:
+            self.worker.configure(settings)
+        self._settings = settings
 
     def close(self) -> None:
         """Stop the worker, save what it has in hand, and close its connections."""
@@ -61,6 +89,20 @@ class Serving:
             worker.close()
         if client is not None:
             io_thread().call(client.aclose, timeout=1.0)
+
+    def _started(self, session: Session) -> Worker:
+        if self.worker is None:
+            self._client = session.new_async_client()
+            self.worker = Worker(
+                self._client,
+                data_folder=self.folder,
+                owner=self._owner(),
+                settings=self._settings,
+                sources=self.sources,
+                sink=cell_logs(),
+            )
+            _finish_at_shutdown(os.getpid())
+        return self.worker
 
     def _owner(self) -> str:
         # One notebook may work for several servers, under a name for each.
@@ -80,6 +122,13 @@ def serving(session: Session) -> Serving:
         return found
 
 
+def look(session: Session) -> Serving:
+    """Return what this process serves to the session's server, changing nothing; an idle one when it is nothing."""
+    with _lock:
+        folder, scope = place(session)
+        return _known.get((os.getpid(), folder, scope)) or Serving(folder, scope)
+
+
 def resume(session: Session) -> None:
     """Let the functions that were served to this embedded server before be served to it again."""
     if session.data_dir is not None:
@@ -89,6 +138,22 @@ def resume(session: Session) -> None:
                 found.follow(session)
 
 
+@cache
+def _finish_at_shutdown(process: int) -> None:
+    before_shutdown(finish_all)
+
+
+def finish_all() -> None:
+    """Let the workers of this process finish what they have in hand, for a moment, and save the rest."""
+    workers = [found.worker for (process, _, _), found in _known.items() if process == os.getpid()]
+    drained = [
+        worker.draining(_LAST_WORK if worker.status().jobs else 0.0, flush=_LAST_SAVING)
+        for worker in workers
+        if worker is not None
+    ]
+    wait(drained, timeout=_LAST_WORK + _LAST_SAVING)
+
+
 @atexit.register
 def _close_all() -> None:
     for (process, _, _), found in _known.items():
@@ -96,16 +161,3 @@ def _close_all() -> None:
             # The interpreter ends either way; what is not saved now is done again by the next worker.
             with contextlib.suppress(IronflowError):
                 found.close()
-
-
-def check_mode(client: Client, function_id: str) -> None:
-    """Return unless the id belongs to a push function; then raise `DefinitionError`."""
-    try:
-        found = client.functions.get(function_id)
-    except NotFoundError:
-        return
-    if found.preferred_mode == "push":
-        raise DefinitionError(
-            f"{function_id!r} is a push function of this server, called at {found.endpoint_url}; serving it"
-            " from here would take it over. Choose another id"
-        )

@@ -22,6 +22,7 @@ from ironflow_lab.errors import IronflowError, NotFoundError, UnimplementedError
 from ironflow_lab.kernel.session import in_kernel
 from ironflow_lab.lab.guard import Guard
 from ironflow_lab.lab.interruptible import InterruptibleTransport
+from ironflow_lab.lab.naming import Naming
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.runtime.threads import io_thread
 from ironflow_lab.wire.discovery import is_loopback
@@ -76,6 +77,7 @@ class Session:
         settings: Settings,
         *,
         guard: bool | None = None,
+        namespace: str = "",
         data_dir: Path | None = None,
         clock: Clock | None = None,
         ids: Ids | None = None,
@@ -94,6 +96,7 @@ class Session:
         self.holds = "runs/wait" not in self.joined.missing
         self.follows = "runs/audit" not in self.joined.missing
         self.guard = Guard(settings.server_url, on=guard)
+        self.naming = Naming(namespace)
         self._in_io: dict[RetryPolicy, AsyncClient] = {}
         self._background: set[Future[None]] = set()
         _open.add(self)

@@ -38,7 +38,7 @@ def policy(shown: Shown) -> str:
         return ""
     chosen = function.retry.on_exhausted if function.retry else ""
     if not chosen:
-        return "then as the server's default says"
+        return "then it pauses (the server's default)"
     return "then it pauses" if chosen == "pause" else "then it fails"
 
 

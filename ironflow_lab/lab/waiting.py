@@ -30,15 +30,22 @@ def is_settled(run: Run) -> bool:
 
 
 async def until_settled(
-    client: AsyncClient, run_ids: Iterable[str], *, holds: bool, told: Callable[[Run], None]
+    client: AsyncClient,
+    run_ids: Iterable[str],
+    *,
+    holds: bool,
+    told: Callable[[Run], None],
+    seen: Callable[[Run], None] | None = None,
 ) -> None:
     """Return when every run has ended or is paused, having given each to `told` as it did.
+
+    A run that is looked at and goes on is given to `seen`.
 
     `holds` says that the server has `/lab/v1/runs/wait`; without it runs are looked at after 0.05 s,
     then less often, at least once a second. Raises `NotFoundError` for a run the server does not
     know, and `UnavailableError` when the client's retries are used up.
     """
-    waiting = _Waiting(client, run_ids, told)
+    waiting = _Waiting(client, run_ids, told, seen or _ignore)
     pause = FIRST_PAUSE
     while await waiting.look():
         if holds:
@@ -51,10 +58,17 @@ async def until_settled(
 class _Waiting:
     """The runs still waited for, and which of them to look at next."""
 
-    def __init__(self, client: AsyncClient, run_ids: Iterable[str], told: Callable[[Run], None]) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        run_ids: Iterable[str],
+        told: Callable[[Run], None],
+        seen: Callable[[Run], None],
+    ) -> None:
         self._pending = dict.fromkeys(run_ids)
         self._client = client
         self._told = told
+        self._seen = seen
         self._ended: tuple[str, ...] | None = None
         self._clock = asyncio.get_running_loop().time
         self._next_full_look = 0.0
@@ -69,6 +83,8 @@ class _Waiting:
             if is_settled(run):
                 del self._pending[run.id]
                 self._told(run)
+            else:
+                self._seen(run)
         if full:
             self._next_full_look = self._clock() + _LOOK_AT_ALL
         self._ended = None
@@ -81,6 +97,10 @@ class _Waiting:
         if answer.unknown:
             raise NotFoundError(f"the server does not know run {answer.unknown[0]!r}; was its data folder replaced?")
         self._ended = answer.ended
+
+
+def _ignore(_run: Run) -> None:
+    """Take no notice."""
 
 
 async def look(client: AsyncClient, run_ids: Sequence[str]) -> list[Run]:

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from ironflow_lab.client import AsyncClient
 from ironflow_lab.errors import IronflowError, WaitTimeoutError
+from ironflow_lab.lab import progresscard
 from ironflow_lab.lab.line import Line
-from ironflow_lab.lab.progress import Progress, count, settled_line
+from ironflow_lab.lab.live import SHORTEST
+from ironflow_lab.lab.progress import Progress, count, tally_line
 from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.tally import Tally
 from ironflow_lab.lab.waiting import is_settled, until_settled
 from ironflow_lab.models.runs import Run
 from ironflow_lab.runtime.threads import user_thread
 from ironflow_lab.wire.duration import Duration, seconds
 
+PATIENCE = 0.5
 
-def watch(session: Session, run_ids: Sequence[str], known: dict[str, Run], *, timeout: Duration | None) -> None:
+
+def watch(
+    session: Session,
+    run_ids: Sequence[str],
+    known: dict[str, Run],
+    *,
+    timeout: Duration | None,
+    tally: Tally | None = None,
+    event: str = "",
+    seen: Callable[[Run], None] | None = None,
+    visible: bool = True,
+) -> bool:
     """Return once every run has ended or is paused; what is learnt goes into `known` as it comes.
 
-    Raises `WaitTimeoutError` after `timeout`; the runs go on.
+    Shows, if `visible`, how far those of `event` have come, and returns whether that stands under a cell now.
+    `tally` counts them; `seen` is given every run that is looked at, to count it there. Raises
+    `WaitTimeoutError` after `timeout`; the runs go on.
     """
     limit = None if timeout is None else seconds(timeout)
     pending = dict.fromkeys(run_id for run_id in run_ids if run_id not in known or not is_settled(known[run_id]))
     if not pending:
-        return
+        return False
     refuse_in_handlers()
+    counted = tally or Tally(run_ids)
+    take = seen or counted.take
 
-    # Of one run there is nothing to count.
-    shown = Line(visible=len(run_ids) > 1)
+    def bundle(text: str) -> Mapping[str, Any]:
+        told = progresscard.Told(event=event, server_url=session.server_url, at=session.clock.now())
+        return progresscard.bundle(counted, told, text)
 
-    def line() -> str:
-        statuses = [known[run_id].status for run_id in run_ids if run_id not in pending]
-        return settled_line(statuses, len(run_ids))
+    # Of one run there is nothing to count: it is shown when it is seen again and still goes on.
+    shown = Line(visible=visible and len(run_ids) > 1, bundle=bundle)
+    progress = Progress(lambda: tally_line(counted.counts(), counted.total), shown.show, shortest=SHORTEST)
+    began = monotonic()
 
-    progress = Progress(line, shown.show)
+    def saw(run: Run) -> None:
+        take(run)
+        if visible and run.id in pending and monotonic() - began > PATIENCE:
+            shown.reveal()
+        progress.advance()
 
     def told(run: Run) -> None:
         known[run.id] = run
         del pending[run.id]
-        progress.advance()
+        saw(run)
 
     def work(client: AsyncClient) -> Coroutine[Any, Any, None]:
-        return until_settled(client, tuple(pending), holds=session.holds, told=told)
+        return until_settled(client, tuple(pending), holds=session.holds, told=told, seen=saw)
 
     progress.advance()
     try:
@@ -54,6 +80,7 @@ def watch(session: Session, run_ids: Sequence[str], known: dict[str, Run], *, ti
     finally:
         progress.finish()
         shown.end()
+    return shown.in_notebook
 
 
 def refuse_in_handlers() -> None:

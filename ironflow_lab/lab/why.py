@@ -9,8 +9,9 @@ import msgspec
 
 from ironflow_lab.errors import UnimplementedError
 from ironflow_lab.history import redaction
-from ironflow_lab.lab import summary
+from ironflow_lab.lab import moving, restoring, summary
 from ironflow_lab.lab.card import FAINT, TEXT, badge
+from ironflow_lab.lab.restoring import Missing
 from ironflow_lab.lab.session import Session
 from ironflow_lab.lab.summary import Shown
 from ironflow_lab.models.reasons import BlockingReason
@@ -27,11 +28,14 @@ class Why:
     All fields of `models.reasons.BlockingReason` are attributes too: `due_at`, `event`, `value`,
     `worker_ids`, `ahead`, `child_run_id` and so on, empty where they say nothing. `source` is `server`
     (told by what decides about the run) or `rows` (as far as the rows of the run and its steps tell, on a
-    server that does not say).
+    server that does not say). `missing` is the run's function when it was defined before a restart of this
+    process and has not been since, `older` says so when the run's code is not the newest; None and "" otherwise.
     """
 
-    def __init__(self, fact: BlockingReason, *, source: str, at: int) -> None:
-        self.fact, self.source, self.at = fact, source, at
+    def __init__(
+        self, fact: BlockingReason, *, source: str, at: int, missing: Missing | None = None, older: str = ""
+    ) -> None:
+        self.fact, self.source, self.at, self.missing, self.older = fact, source, at, missing, older
 
     def __getattr__(self, name: str) -> Any:
         if name in BlockingReason.__struct_fields__:
@@ -49,13 +53,15 @@ class Why:
         """Return the sentence, then one fact a line."""
         lines = [f"{self.fact.run_id} {self.fact.status}: {self._message()}"]
         lines += [f"  {name:<16} {value}" for name, value in self._facts()]
+        lines += [f"  {self.missing.line()}"] if self.missing else []
         return "\n".join([*lines, *(f"  {note}" for note in self._notes())])
 
     def _repr_html_(self) -> str:
         head = f"{badge(self.fact.status)} <code>{escape(self.fact.run_id)}</code> {escape(self._message())}"
         rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in self._facts())
         table = f"<table>{rows}</table>" if rows else ""
-        notes = "".join(f'<div style="{FAINT}">{escape(note)}</div>' for note in self._notes())
+        notes = self.missing.html(self.missing.line()) if self.missing else ""
+        notes += "".join(f'<div style="{FAINT}">{escape(note)}</div>' for note in self._notes())
         return f'<div class="ironflow-why" style="{TEXT};font-size:13px"><div>{head}</div>{table}{notes}</div>'
 
     def _message(self) -> str:
@@ -80,17 +86,21 @@ class Why:
 
     def _notes(self) -> list[str]:
         as_of = f"as of {summary.moment(self.at)}"
+        older = [self.older] if self.older else []
         if self.source == "server":
-            return [as_of]
-        return [f"{as_of}, out of the rows of the run and its steps: this server does not say more"]
+            return [*older, as_of]
+        return [*older, f"{as_of}, out of the rows of the run and its steps: this server does not say more"]
 
 
 def why(session: Session, shown: Shown) -> Why:
     """Return why the run is not executing: asked of the server, else told by the rows that were read."""
     try:
-        return Why(session.client.runs.why(shown.run.id), source="server", at=session.clock.now())
+        fact, source, at = session.client.runs.why(shown.run.id), "server", session.clock.now()
     except UnimplementedError:
-        return Why(of_rows(shown), source="rows", at=shown.at)
+        fact, source, at = of_rows(shown), "rows", shown.at
+    unserved = fact.reason in ("no_worker", "function_missing", "")
+    absent = restoring.missing(session, shown.run.function_id) if unserved else None
+    return Why(fact, source=source, at=at, missing=absent, older=moving.older(session, shown.run))
 
 
 def of_rows(shown: Shown) -> BlockingReason:

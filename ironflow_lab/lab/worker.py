@@ -1,41 +1,93 @@
-"""The worker as a card: what it serves, what it has in hand, and the verbs that end it."""
+"""The worker of this process as a notebook holds it: its card, how it is set up, and the verbs that end it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from html import escape
+from typing import TYPE_CHECKING
 
 from ironflow_lab.errors import IronflowError
-from ironflow_lab.lab.guard import Guard
-from ironflow_lab.lab.progress import count
+from ironflow_lab.lab import restoring, running
+from ironflow_lab.lab.handles import RunsLike, run_ids
 from ironflow_lab.lab.serving import Serving
+from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.workercard import MOST_LINES, html, line
+from ironflow_lab.runtime.logs import at as store_at
 from ironflow_lab.runtime.service import DRAIN, Worker
-from ironflow_lab.runtime.status import JobStatus, WorkerSnapshot
+from ironflow_lab.runtime.settings import Logger
+from ironflow_lab.runtime.status import WorkerSnapshot
 from ironflow_lab.wire.duration import Duration
 
-MOST_ROWS = 20
-_CELL = "text-align:left;padding:2px 12px 2px 0"
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class WorkerCard:
     """The worker of this process; displayed it shows how it stands at that moment."""
 
-    def __init__(self, serving: Serving, guard: Guard) -> None:
+    def __init__(self, serving: Serving, session: Session) -> None:
         self._serving = serving
-        self._guard = guard
+        self._session = session
+        self._guard = session.guard
 
     def status(self) -> WorkerSnapshot:
         """Return how the worker stands: state, functions, jobs in hand, counts."""
         return self._worker().status()
 
-    def logs(self, run_id: str) -> str:
-        """Return what a run's handler printed and logged in this process: at most the last 256 kB."""
-        return self._worker().logs(run_id)
+    def logs(self, runs: RunsLike) -> pd.DataFrame:
+        """Return what runs printed, logged, warned of and displayed, a line each, oldest first.
+
+        `runs` is a run, its id, an emission, a frame with `run_id`, or a list of runs. The columns are
+        `frames.schema.LOGS`. Lines are kept in the data folder, the last 256 kB of each run: they are
+        there after a restart of the kernel, and without a worker in this process.
+        """
+        from ironflow_lab.lab import logs
+
+        return logs.read(self._serving.folder, run_ids(runs), server_url=self._session.server_url)
+
+    def configure(
+        self,
+        *,
+        concurrency: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        heartbeat: Duration | None = None,
+        reconnect_delay: Duration | None = None,
+        logger: Logger | None = None,
+    ) -> None:
+        """Set the worker up, before its first function or while it runs; what is not given stays as it is.
+
+        `concurrency` is how many jobs it has in hand at once (1 to 1,000), `labels` are shown with it on
+        the server (text by text), `heartbeat` is the time between two heartbeats (1 s to 45 s),
+        `reconnect_delay` that before the first try after a failure, `logger` gets the worker's own
+        messages. Jobs in hand go on. Raises `DefinitionError`, and `ApiError` when the server refuses:
+        then nothing has changed.
+        """
+        self._serving.configure(
+            self._serving.settings.changed(
+                concurrency=concurrency,
+                labels=labels,
+                heartbeat=heartbeat,
+                reconnect_delay=reconnect_delay,
+                logger=logger,
+            )
+        )
 
     def start(self) -> None:
         """Serve again after `drain` or `stop`; the guard is asked first."""
         self._guard.check("execute runs in this process")
         self._worker().start()
+
+    def run(self, *, drain_timeout: Duration = DRAIN) -> None:
+        """Serve until this process is told to end (SIGINT or SIGTERM): the last line of a script.
+
+        The first signal drains: jobs in hand are finished within `drain_timeout`. A second one stops at
+        once. Returns then, or when the worker was stopped otherwise; the signal handlers are as before.
+        Raises what made the worker fail, `IronflowError` in a notebook and outside the main thread, and
+        `GuardError`.
+        """
+        running.check_place()
+        self._guard.check("execute runs in this process")
+        running.run(self._worker(), drain_timeout)
 
     def drain(self, timeout: Duration = DRAIN) -> None:
         """Take no more jobs, finish those in hand within `timeout`, and stop; `start` undoes it."""
@@ -51,13 +103,17 @@ class WorkerCard:
         """Return one line of status."""
         if self._serving.worker is None:
             return "<worker: not started; it starts with the first @lab.function>"
-        return f"<worker {_line(self._serving.worker.status())}>"
+        return f"<worker {line(self._serving.worker.status())}>"
 
     def _repr_html_(self) -> str:
         if self._serving.worker is None:
             return f"<div>{escape(repr(self)[1:-1])}</div>"
-        now = self._serving.worker.status()
-        return f"<div>{escape(_line(now))}</div>{_functions(now)}{_jobs(now)}"
+        return html(
+            self._serving.worker.status(),
+            self._session.clock.now(),
+            logs=store_at(self._serving.folder).newest(MOST_LINES),
+            waiting=[one.function_id for one in restoring.waiting(self._session)],
+        )
 
     def _worker(self) -> Worker:
         if self._serving.worker is None:
@@ -65,44 +121,3 @@ class WorkerCard:
                 "no worker runs in this process; it starts with the first function defined by @lab.function(...)"
             )
         return self._serving.worker
-
-
-def _line(now: WorkerSnapshot) -> str:
-    parts = [
-        f"{now.worker_id}: {now.state}",
-        f"{len(now.jobs)} of {now.concurrency} jobs in hand",
-        f"leases held by {now.lease}",
-        f"{count(now.counts.completed, 'segment')} completed, {now.counts.failed:,} failed",
-        f"{count(now.counts.steps, 'step')}",
-    ]
-    if now.blocked_for:
-        parts.append(f"its async handlers are blocked for {now.blocked_for:.0f} s")
-    if now.last_error:
-        parts.append(f"last error: {now.last_error}")
-    return ", ".join(parts)
-
-
-def _functions(now: WorkerSnapshot) -> str:
-    rows = [(one.id, ", ".join(one.triggers) or "invoke only") for one in now.functions]
-    return _table(("function", "started by"), rows)
-
-
-def _jobs(now: WorkerSnapshot) -> str:
-    rows = [(job.run_id, job.function_id, str(job.attempt), str(job.steps), _doing(job)) for job in now.jobs]
-    return _table(("run", "function", "attempt", "steps", "state"), rows)
-
-
-def _doing(job: JobStatus) -> str:
-    return "reporting" if job.ending else "executing"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    if not rows:
-        return ""
-    titles = "".join(f'<th style="{_CELL}">{escape(title)}</th>' for title in head)
-    lines = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) + "</tr>"
-        for row in rows[:MOST_ROWS]
-    )
-    more = f"<div>and {len(rows) - MOST_ROWS:,} more</div>" if len(rows) > MOST_ROWS else ""
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>{more}"

@@ -45,6 +45,37 @@ class ConcurrencyConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     key: str = ""
 
 
+class DebounceConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Start one run with the last event, once none came for `period_ms`, or after `max_wait_ms`; per value of `key`."""
+
+    period_ms: Int32 = 0
+    key: str = ""
+    max_wait_ms: Int64 = Int64(0)
+
+
+class ThrottleConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Start at most `limit` runs in each `period_ms`, per value of `key` when given; the others wait."""
+
+    limit: Int32 = 0
+    period_ms: Int32 = 0
+    key: str = ""
+
+
+class CircuitBreakerConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Stop calling a push endpoint after `failure_threshold` failures, for `open_duration_ms` at first."""
+
+    failure_threshold: Int32 = 0
+    open_duration_ms: Int32 = 0
+    max_open_duration_ms: Int32 = 0
+
+
+class CancelOn(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Cancel a run when an event of this name has the same value at `match`, a path in its data, as the run's own."""
+
+    event: str = ""
+    match: str = ""
+
+
 class RegisterFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Create or update one function.
 
@@ -66,10 +97,10 @@ class RegisterFunctionRequest(msgspec.Struct, frozen=True, kw_only=True, rename=
     recording_profile: str = ""
     metadata: dict[str, Any] | None = None
     change_reason: str = ""
-    debounce: dict[str, Any] | None = None
-    throttle: dict[str, Any] | None = None
-    circuit_breaker: dict[str, Any] | None = None
-    cancel_on: tuple[dict[str, Any], ...] = ()
+    debounce: DebounceConfig | None = None
+    throttle: ThrottleConfig | None = None
+    circuit_breaker: CircuitBreakerConfig | None = None
+    cancel_on: tuple[CancelOn, ...] = ()
     pause_behavior: str = ""
 
 

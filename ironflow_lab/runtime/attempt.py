@@ -21,7 +21,7 @@ from ironflow_lab.runtime.segment import Segment
 FAILURES = (Exception, SystemExit, KeyboardInterrupt)
 
 # The body or the branch this context executes; the handler itself has none.
-_inside: ContextVar[tuple[Segment, str] | Scope | None] = ContextVar("ironflow_lab_step", default=None)
+_inside: ContextVar[tuple[Segment, str, str] | Scope | None] = ContextVar("ironflow_lab_step", default=None)
 
 
 def within(scope: Scope, base: Context) -> Context:
@@ -29,6 +29,12 @@ def within(scope: Scope, base: Context) -> Context:
     context = base.copy()
     context.run(_inside.set, scope)
     return context
+
+
+def current_step() -> tuple[str, str]:
+    """Return the id and the name of the step whose body this context executes, ("", "") outside one."""
+    inside = _inside.get()
+    return (inside[2], inside[1]) if isinstance(inside, tuple) else ("", "")
 
 
 def check_place(segment: Segment, scope: Scope, name: object) -> None:
@@ -75,12 +81,14 @@ class Attempt:
         self._step_id = step_id
         self._name = name
         self._clock = clock
-        self._token: Token[tuple[Segment, str] | Scope | None] = _inside.set((segment, name))
+        self._token: Token[tuple[Segment, str, str] | Scope | None] = _inside.set((segment, name, step_id))
         self._started = clock.now()
+        segment.doing[step_id] = name
 
     def leave(self) -> None:
         """Let steps be called again in this context."""
         _inside.reset(self._token)
+        self._segment.doing.pop(self._step_id, None)
 
     def succeed(self, value: Any) -> Any:
         """Record the body's output and return it as a replay will; raises `PayloadError`."""
@@ -96,10 +104,16 @@ class Attempt:
         """Record the body's failure and raise what the handler shall see."""
         self._record("failed", error=faults.step_fault(error))
         if isinstance(error, StepTimeoutError):
+            error.step_id, error.step_name = self._step_id, self._name
             raise error
         _, retryable, delay = faults.advice(error)
-        message = faults.describe(error)
-        raise StepError(message, retryable=retryable, retry_after_ms=delay) from error
+        raise StepError(
+            faults.describe(error),
+            retryable=retryable,
+            retry_after_ms=delay,
+            step_id=self._step_id,
+            step_name=self._name,
+        ) from error
 
     def undone(self, error: BaseException | None) -> None:
         """Record how a compensation ended: it has no output, and is not tried again."""
@@ -130,4 +144,6 @@ class Attempt:
 def timed_out(name: str, seconds: float, *, thread: bool = False) -> StepTimeoutError:
     """Return the error of a body that took too long."""
     rest = "; its thread cannot be stopped and goes on, its result is dropped" if thread else ""
-    return StepTimeoutError(f"step {name!r:.60} took longer than its timeout of {seconds:g} s{rest}")
+    return StepTimeoutError(
+        f"step {name!r:.60} took longer than its timeout of {seconds:g} s{rest}", step_name=name, timeout=seconds
+    )

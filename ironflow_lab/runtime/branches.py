@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, cast
 
 from ironflow_lab.errors import DefinitionError
@@ -11,20 +11,39 @@ from ironflow_lab.runtime.journal import Scope
 
 OnError = Literal["fail_fast", "collect"]
 
+# What was passed for a branch, and which of its arguments are the steps of the branch.
+Code = tuple[Callable[..., Any], int]
+
 _ON_ERROR = ("fail_fast", "collect")
 
 
 class Fork:
-    """Branches by index, each with its scope.
+    """Branches by index, each with its scope; `code` gives what was passed for one.
 
     At most `concurrency` are under way at once (0 for all); none starts any more once one waits for
     something, or has failed where the first failure counts.
     """
 
-    __slots__ = ("_collect", "_errors", "_limit", "_next", "_stopped", "_values", "_wanted", "running", "scopes")
+    __slots__ = (
+        "_collect",
+        "_errors",
+        "_limit",
+        "_next",
+        "_stopped",
+        "_values",
+        "_wanted",
+        "code",
+        "name",
+        "running",
+        "scopes",
+    )
 
-    def __init__(self, scopes: list[Scope], concurrency: int, on_error: OnError) -> None:
+    def __init__(
+        self, name: str, scopes: list[Scope], concurrency: int, on_error: OnError, code: Callable[[int], Code]
+    ) -> None:
+        self.name = name
         self.scopes = scopes
+        self.code = code
         self.running = 0
         self._limit = concurrency or len(scopes)
         self._collect = on_error == "collect"
@@ -65,6 +84,10 @@ class Fork:
             # Not an Exception: a signal, a cancellation or an exit, which nobody collects.
             if not (self._collect and isinstance(error, Exception)):
                 self._stopped = True
+
+    def idle(self) -> Iterator[int]:
+        """Yield the branches that have returned and asked nothing of their scopes."""
+        return (index for index in self._values if self.scopes[index].untouched)
 
     def stop(self) -> None:
         """Let no further branch start."""

@@ -19,10 +19,18 @@ def of(handler: Callable[..., Any]) -> str:
     in the file do not count; else over the bytecode, which differs between Python versions.
     """
     try:
-        tree = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(handler))))
+        return of_text(inspect.getsource(handler))
     except (OSError, TypeError, SyntaxError):
-        tree = _bytecode(handler)
-    return hashlib.sha256(tree.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return _digest(_bytecode(handler))
+
+
+def of_text(text: str) -> str:
+    """Return the hash of a handler with this source; raises `SyntaxError`."""
+    return _digest(ast.dump(ast.parse(textwrap.dedent(text))))
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _bytecode(handler: Callable[..., Any]) -> str:

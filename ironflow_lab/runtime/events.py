@@ -10,6 +10,7 @@ import msgspec
 from ironflow_lab.errors import NonRetryableError
 from ironflow_lab.models.instant import Instant, parse_instant
 from ironflow_lab.models.workers import JobEvent
+from ironflow_lab.runtime.namespaces import outside
 
 NOT_SET = Instant(0)
 
@@ -42,8 +43,8 @@ def of_job(event: JobEvent) -> Event:
     )
 
 
-def of_output(name: str, output: Any) -> Event:
-    """Return the event a wait has received, from the recorded output of its step.
+def of_output(name: str, output: Any, *, namespace: str = "") -> Event:
+    """Return the event a wait has received, from the recorded output of its step; its name without the namespace.
 
     Servers write the key as `idempotencyKey` or `idempotency_key`. Raises `NonRetryableError` for
     an output that is no event, as one that was injected by hand may be.
@@ -58,7 +59,7 @@ def of_output(name: str, output: Any) -> Event:
     metadata = output.get("metadata")
     return Event(
         id=_text(output, "id"),
-        name=_text(output, "name"),
+        name=outside(namespace, _text(output, "name")),
         data=output["data"],
         timestamp=_instant(output.get("timestamp")),
         version=version if isinstance(version, int) else 1,

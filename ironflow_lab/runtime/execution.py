@@ -6,8 +6,7 @@ import inspect
 from typing import Any
 
 from ironflow_lab.errors import NonRetryableError, PayloadError
-from ironflow_lab.runtime import compensation, faults, payloads
-from ironflow_lab.runtime.context import Context
+from ironflow_lab.runtime import compensation, entry, faults, payloads
 from ironflow_lab.runtime.looped import LoopedCore
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.plainstep import PlainStep
@@ -28,15 +27,16 @@ async def run_async(segment: Segment, tools: Tools) -> None:
     value: Any = None
     failure: BaseException | None = None
     try:
-        value = await segment.function.handler(Context(segment.assignment, Step(core), keep=segment.keep))
+        value = await segment.function.call(entry.context(segment, Step(core), tools.clock.now()))
     except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it becomes the outcome
         failure = error
+    failure = core.review(value, failure)
     try:
         await core.finish()
-        outcome = conclude(segment, value, failure)
+        outcome, fault = conclude(segment, value, failure)
         if undoes(segment, outcome):
             await core.unwind()
-        segment.conclude(outcome)
+        segment.conclude(outcome, fault)
     finally:
         core.close()
 
@@ -47,14 +47,14 @@ def run_plain(segment: Segment, tools: Tools) -> None:
     value: Any = None
     failure: BaseException | None = None
     try:
-        value = segment.function.handler(Context(segment.assignment, PlainStep(core), keep=segment.keep))
+        value = segment.function.call(entry.context(segment, PlainStep(core), tools.clock.now()))
     except BaseException as error:  # noqa: BLE001 - a handler may raise anything; it becomes the outcome
         failure = error
     core.finish()
-    outcome = conclude(segment, value, failure)
+    outcome, fault = conclude(segment, value, failure)
     if undoes(segment, outcome):
         core.unwind()
-    segment.conclude(outcome)
+    segment.conclude(outcome, fault)
 
 
 def undoes(segment: Segment, outcome: Outcome) -> bool:
@@ -62,12 +62,15 @@ def undoes(segment: Segment, outcome: Outcome) -> bool:
     return not segment.journal.closed and compensation.terminal(outcome, segment.assignment)
 
 
-def conclude(segment: Segment, value: Any, failure: BaseException | None) -> Outcome:
-    """Return how the segment ended; a yield in the journal beats whatever the handler did after it."""
+def conclude(segment: Segment, value: Any, failure: BaseException | None) -> tuple[Outcome, BaseException | None]:
+    """Return how the segment ended and the error it failed with.
+
+    A yield in the journal beats whatever the handler did after it.
+    """
     if segment.journal.yielded is not None:
-        return Yielded(wanted=segment.journal.yielded)
+        return Yielded(wanted=segment.journal.yielded), None
     if failure is not None:
-        return Failed(fault=faults.job_fault(failure))
+        return Failed(fault=faults.job_fault(failure)), failure
     what = f"function {segment.function.id!r}"
     try:
         if inspect.iscoroutine(value) and not segment.function.is_async:
@@ -75,5 +78,5 @@ def conclude(segment: Segment, value: Any, failure: BaseException | None) -> Out
             raise NonRetryableError(f"{what} returned a coroutine; make its handler `async def`")
         text, _ = payloads.settle(value, what)
     except (PayloadError, NonRetryableError) as error:
-        return Failed(fault=faults.job_fault(error))
-    return Completed(output=text)
+        return Failed(fault=faults.job_fault(error)), error
+    return Completed(output=text), None

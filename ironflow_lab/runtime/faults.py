@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import linecache
 import traceback
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
+from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.errors import DefinitionError, StepFailure
 from ironflow_lab.models.workers import JobFault, StepFault
+from ironflow_lab.runtime import foreign
+
+if TYPE_CHECKING:
+    from ironflow_lab.runtime.function import DurableFunction
 
 LONGEST_MESSAGE = 4_000
 LONGEST_STACK = 16_000
+LONGEST_LINE = 120
 _CUT = " … (cut)"
-# Objects made in a cell belong to the kernel's loop and thread; handlers run in others (design D3).
-_OTHER_LOOP = " (it was made in another event loop, as in a notebook cell; make it inside the handler)"
-_HINTS = (
-    ("bound to a different event loop", _OTHER_LOOP),
-    ("attached to a different loop", _OTHER_LOOP),
-    (
-        "SQLite objects created in a thread can only be used in that same thread",
-        " (handlers and steps run in threads of their own; open the connection inside the step)",
-    ),
-)
 _OURS = str(Path(__file__).parent)
 _MACHINERY = ("/asyncio/", "/concurrent/futures/", "/contextlib.py", "/threading.py")
 
@@ -36,8 +35,23 @@ def describe(error: BaseException) -> str:
     if not isinstance(error, StepFailure):
         name = type(error).__name__
         text = f"{name}: {text}" if text else name
-        text += next((hint for words, hint in _HINTS if words in text), "")
+        remedy = "" if isinstance(error, SystemExit | KeyboardInterrupt) else foreign.remedy(error)
+        text += f" ({remedy})" if remedy else ""
     return _cut(text, LONGEST_MESSAGE)
+
+
+def told(function: DurableFunction, error: BaseException) -> str:
+    """Return one line for the cell: the function, the line in its cell, what happened and what to do.
+
+    The line is the last of the handler's own file in the traceback, of the innermost cause that has one:
+    a step's body rather than the call of the step.
+    """
+    speaker = _speaker(error)
+    causes = _causes(speaker)
+    text = describe(speaker)
+    known = next((found for found in map(foreign.remedy, causes) if found), "")
+    remedy = f" ({known})" if known and known not in text else ""
+    return f"{function.id}{_place(function, causes[::-1])}: {text}{remedy}"
 
 
 def advice(error: BaseException) -> tuple[str, bool, int | None]:
@@ -78,6 +92,40 @@ def stack(error: BaseException) -> str:
     if len(text) > LONGEST_STACK:
         text = "… (cut)\n" + text[-LONGEST_STACK + 10 :]
     return text
+
+
+def _place(function: DurableFunction, errors: list[BaseException]) -> str:
+    code = _code_of(function.handler)
+    if code is None:
+        return ""
+    lines = (_last_line(one.__traceback__, code.co_filename) for one in errors)
+    number = next((line for line in lines if line), 0)
+    if not number:
+        return f", defined in line {code.co_firstlineno}"
+    text = linecache.getline(code.co_filename, number).strip()
+    return f", line {number}" + (f" ({_cut(text, LONGEST_LINE)})" if text else "")
+
+
+def _last_line(trace: TracebackType | None, filename: str) -> int:
+    found = [number for frame, number in traceback.walk_tb(trace) if frame.f_code.co_filename == filename]
+    return found[-1] if found else 0
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    handler = inspect.unwrap(handler)
+    code = getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the error and what led to it, the outermost first."""
+    found: list[BaseException] = []
+    while error not in found and len(found) < 8:
+        found.append(error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__) or error
+    return found
 
 
 def _chain(error: BaseException, seen: set[int]) -> list[str]:

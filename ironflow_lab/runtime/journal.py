@@ -5,7 +5,9 @@ Pure: no clock, no loop, no network. Whoever uses it from several threads holds 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
+from types import CodeType
 from typing import Any
 
 from ironflow_lab.errors import DefinitionError, NonRetryableError
@@ -22,10 +24,11 @@ class Scope:
 
     `id` begins the ids of its steps, `path` is its place in the handler (the same on every
     execution), `busy` counts the bodies in flight here and in the branches below, `wanted` is what
-    this scope waits for (the first wins), `over` says why it takes no further steps.
+    this scope waits for (the first wins), `over` says why it takes no further steps, `places` where
+    the names of its steps were used first.
     """
 
-    __slots__ = ("_calls", "_groups", "_uses", "busy", "id", "over", "parent", "path", "wanted")
+    __slots__ = ("_calls", "_groups", "_uses", "busy", "id", "over", "parent", "path", "places", "wanted")
 
     def __init__(self, id: str, parent: Scope | None = None, path: tuple[int, ...] = ()) -> None:
         self.id = id
@@ -34,6 +37,7 @@ class Scope:
         self.busy = 0
         self.wanted: Yield | None = None
         self.over = ""
+        self.places: dict[str, tuple[CodeType, int]] = {}
         self._uses: dict[str, int] = {}
         self._groups: set[str] = set()
         self._calls = 0
@@ -94,6 +98,11 @@ class Scope:
     def _check_open(self) -> None:
         if self.over:
             raise NonRetryableError(self.over, code="SCOPE_OVER")
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was asked of this scope."""
+        return not (self._uses or self._groups or self._calls)
 
     @property
     def waiting(self) -> bool:
@@ -159,3 +168,13 @@ def check_name(name: Any, what: str = "step") -> None:
         raise DefinitionError(f"the {what} name {name[:40]!r}… has {len(name)} characters, the limit is {LONGEST_NAME}")
     if name.startswith((COMPENSATE, PUBLISH)):
         raise DefinitionError(f"{what} names beginning with {COMPENSATE} or {PUBLISH} are reserved: {name!r:.60}")
+
+
+def no_function(name: str, given: object) -> DefinitionError:
+    """Return the error of a step that was given something else than a function; a coroutine is ended."""
+    if inspect.iscoroutine(given):
+        given.close()
+    return DefinitionError(
+        f"step {name!r:.60} got {type(given).__name__} instead of a function; pass the function and its arguments"
+        " apart: step.run('charge', charge, order)"
+    )

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from ironflow_lab.errors import InvalidArgumentError, NonRetryableError
+from ironflow_lab.errors import InvalidArgumentError, IronflowWarning, NonRetryableError
 from ironflow_lab.models.workers import CompletedStep, Yield
-from ironflow_lab.runtime import publishing
+from ironflow_lab.runtime import publishing, teaching, waits
 from ironflow_lab.runtime.attempt import FAILURES, Attempt, check_place, timed_out, within
 from ironflow_lab.runtime.branches import Fork
 from ironflow_lab.runtime.compensation import Undos
@@ -32,12 +32,13 @@ class LoopedCore:
     A strand is a task that calls steps: the handler, a branch, or a task the handler made.
     """
 
-    __slots__ = ("_held", "_idle", "_overrules", "_strays", "_thread", "_told", "segment", "tools", "undos")
+    __slots__ = ("_held", "_idle", "_overrules", "_strays", "_thread", "_told", "segment", "tools", "unbegun", "undos")
 
     def __init__(self, segment: Segment, tools: Tools) -> None:
         self.segment = segment
         self.tools = tools
         self.undos = Undos()
+        self.unbegun: dict[object, teaching.Call] = {}
         self._thread = threading.get_ident()
         self._idle: list[tuple[Scope, asyncio.Future[None]]] = []
         self._held: list[asyncio.Future[None]] = []
@@ -69,6 +70,7 @@ class LoopedCore:
         limit: float | None,
     ) -> Any:
         """Return a step's output, executing its body unless that is recorded."""
+        self.unbegun.pop(step_id, None)
         journal = self.segment.journal
         done = journal.recall(step_id)
         if done is not None:
@@ -93,6 +95,7 @@ class LoopedCore:
 
     async def wait(self, scope: Scope, wanted: Yield) -> CompletedStep:
         """Return the record of what the run has waited for; without one, the segment ends here."""
+        self.unbegun.pop(wanted.step_id, None)
         journal = self.segment.journal
         done = journal.settled(wanted.step_id)
         if done is not None:
@@ -101,11 +104,12 @@ class LoopedCore:
         await asyncio.sleep(0)
         if journal.pausing:
             await self._gate(scope)
-        journal.suspend(scope, wanted)
+        journal.suspend(scope, waits.placed(self.segment.function.namespace, wanted))
         return await self._end(scope)
 
     async def publish(self, scope: Scope, step_id: str, name: str, message: publishing.Message) -> Any:
         """Return the output of a step that publishes a message."""
+        message = publishing.placed(self.segment.function.namespace, message)
 
         async def send() -> dict[str, Any]:
             try:
@@ -118,10 +122,12 @@ class LoopedCore:
 
     async def fork(self, scope: Scope, fork: Fork, call: Callable[[int], Any]) -> list[Any]:
         """Return the values of branches; `call` begins the code of one."""
+        self.unbegun.pop(fork, None)
         journal = self.segment.journal
         if journal.ending(scope):
             await self._end(scope)
         await _Branches(self, fork, call).over()
+        teaching.idle(self.segment, fork)
         if fork.wanted is not None:
             journal.suspend(scope, fork.wanted)
         if journal.ending(scope):
@@ -164,6 +170,19 @@ class LoopedCore:
             attempt.undone(failure)
             if self.segment.function.durability == "step":
                 await self._saved()
+
+    def review(self, value: Any, failure: BaseException | None) -> BaseException | None:
+        """Return the handler's failure, having told of steps that were called and never awaited."""
+        if not self.unbegun:
+            return failure
+        lost, self.unbegun = list(self.unbegun.values()), {}
+        waits = self.segment.journal.closed or self.segment.journal.yielded is not None
+        try:
+            teaching.unawaited(self.segment, lost, value, failure, waits=waits)
+        except IronflowWarning as told:
+            # Whoever turns warnings into errors wants the run to fail by them.
+            return failure or told
+        return failure
 
     async def finish(self) -> None:
         """Return when the handler's end may count: bodies have settled and no pause is being decided."""

@@ -7,21 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from ironflow_lab.errors import DefinitionError, PayloadError
-from ironflow_lab.models.functions import ConcurrencyConfig, RetryConfig, Trigger
+from ironflow_lab.models.functions import RetryConfig
 from ironflow_lab.runtime import payloads
-from ironflow_lab.wire import duration, eventpath, patterns
+from ironflow_lab.wire import duration, patterns
 
 LONGEST_ID = 200
 ON_EXHAUSTED = ("fail", "pause")
 PROFILES = ("all", "run_lifecycle", "steps")
-PAUSE_BEHAVIORS = ("hold", "release")
-_CONCURRENCY_KEYS = ("limit", "key")
+_SECRET = re.compile(r"[0-9A-Za-z_.-]{1,255}")
+_LARGEST = 2**31 - 1
 _RETRY_KEYS = ("max_attempts", "initial_delay", "backoff_factor", "max_delay", "on_exhausted")
 
-On = str | Trigger | Iterable[str | Trigger]
 Retry = RetryConfig | Mapping[str, Any] | int
-Concurrency = ConcurrencyConfig | Mapping[str, Any] | int
-PauseBehavior = Literal["hold", "release"]
 Recording = bool | Literal["all", "run_lifecycle", "steps"]
 
 
@@ -43,20 +40,6 @@ def function_id(given: str | None, python_name: str) -> str:
     return given
 
 
-def triggers(on: On | None) -> tuple[Trigger, ...]:
-    """Return the triggers of event names, patterns and `Trigger`s; None means the function is only invoked."""
-    if on is None:
-        return ()
-    named = (on,) if isinstance(on, str | Trigger) else tuple(on)
-    if not named:
-        raise DefinitionError("on=[] names no event; leave `on` out for a function that is only invoked")
-    found = tuple(_trigger(one) for one in named)
-    doubled = [one.event for one in found if found.count(one) > 1]
-    if doubled:
-        raise DefinitionError(f"on names {min(doubled)!r} twice; once is enough")
-    return found
-
-
 def retry(given: Retry | None) -> RetryConfig | None:
     """Return the retry policy: a number means that many attempts; None leaves it to the server.
 
@@ -66,7 +49,9 @@ def retry(given: Retry | None) -> RetryConfig | None:
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, RetryConfig | Mapping | int):
-        raise DefinitionError(f"retry={given!r:.80}: write a number of attempts, a dict or RetryConfig")
+        raise DefinitionError(
+            f"retry={given!r:.80}: write a number of attempts, or {{'max_attempts': 5, 'initial_delay': '1s'}}"
+        )
     if isinstance(given, int):
         given = {"max_attempts": given}
     policy = given if isinstance(given, RetryConfig) else _retry_of(given)
@@ -80,10 +65,33 @@ def timeout_ms(given: duration.Duration | None) -> int:
     """Return the longest execution time of a run in milliseconds; 0 leaves it to the server."""
     if given is None:
         return 0
-    value = _milliseconds("timeout", given)
-    if value < 1:
-        raise DefinitionError("timeout must be longer than zero")
-    return value
+    return _positive("timeout", given)
+
+
+def step_timeout(given: duration.Duration | None) -> float | None:
+    """Return how long a step's body may take where it does not say so itself, in seconds; None is for ever."""
+    if given is None:
+        return None
+    return _positive("step_timeout", given) / 1_000
+
+
+def secrets(given: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names of the secrets that the runs need; a single text is one name."""
+    if given is None:
+        return ()
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise DefinitionError(f"secrets must be names, secrets=['STRIPE_KEY'], not {type(given).__name__}")
+    names = (given,) if isinstance(given, str) else tuple(given)
+    for name in names:
+        if not isinstance(name, str):
+            raise DefinitionError(f"secrets must be names, secrets=['STRIPE_KEY'], and one is {type(name).__name__}")
+        if _SECRET.fullmatch(name) is None:
+            # Not shown: it may be a value that was put in the name's place.
+            raise DefinitionError(
+                f"secrets names one of {len(name)} characters that is no name; give names, not values: letters, digits"
+                " and '_', '-' or '.', at most 255"
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def recording(given: Recording | None) -> Recording | None:
@@ -91,39 +99,6 @@ def recording(given: Recording | None) -> Recording | None:
     if given is None or isinstance(given, bool) or given in PROFILES:
         return given
     raise DefinitionError(f"recording={given!r:.40} must be True, False or one of {', '.join(PROFILES)}")
-
-
-def concurrency(given: Concurrency | None) -> ConcurrencyConfig | None:
-    """Return how many runs execute at once: a number for all, or a dict with `limit` and a `key` they share.
-
-    `key` is a path into the event's data, such as "customerId"; each value there has a lane of its own.
-    """
-    if given is None:
-        return None
-    if isinstance(given, bool) or not isinstance(given, ConcurrencyConfig | Mapping | int):
-        raise DefinitionError(f"concurrency={given!r:.80}: write a number, or {{'limit': 3, 'key': 'customerId'}}")
-    if isinstance(given, Mapping):
-        unknown = [key for key in given if key not in _CONCURRENCY_KEYS]
-        if unknown:
-            raise DefinitionError(f"concurrency has no {unknown[0]!r:.40}; it takes limit and key")
-        limit, key = given.get("limit"), given.get("key", "")
-    else:
-        limit, key = (given, "") if isinstance(given, int) else (given.limit, given.key)
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 2**31:
-        raise DefinitionError(f"concurrency: limit={limit!r:.40} must be a whole number from 1 on")
-    if not isinstance(key, str):
-        raise DefinitionError(f"concurrency: key must be text, not {type(key).__name__}")
-    fault = eventpath.fault(key) if key else None
-    if fault is not None:
-        raise DefinitionError(f"concurrency: {fault}")
-    return ConcurrencyConfig(limit=limit, key=key)
-
-
-def pause_behavior(given: PauseBehavior | None) -> str:
-    """Return whether a paused run keeps its place in its lane; "" leaves it to the server."""
-    if given is not None and given not in PAUSE_BEHAVIORS:
-        raise DefinitionError(f"pause_behavior={given!r:.40} must be 'hold' or 'release'")
-    return given or ""
 
 
 def metadata(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -135,20 +110,9 @@ def metadata(given: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         _, settled = payloads.settle(dict(given), "metadata")
     except PayloadError as error:
-        raise DefinitionError(str(error).replace(" returned something that", "")) from None
+        told = str(error).replace(" returned something that", "").replace("; return ", "; write ")
+        raise DefinitionError(told) from None
     return dict(settled)
-
-
-def _trigger(given: Any) -> Trigger:
-    trigger = Trigger(event=given) if isinstance(given, str) else given
-    if not isinstance(trigger, Trigger) or trigger.cron:
-        raise DefinitionError(f"on={given!r:.80} is not an event name; write on='order.placed'")
-    fault = patterns.fault(trigger.event)
-    if fault is None and trigger.expression and not trigger.expression.strip():
-        fault = "its expression is blank; leave it out to start on every such event"
-    if fault is not None:
-        raise DefinitionError(f"on={trigger.event!r:.80}: {fault}")
-    return trigger
 
 
 def _retry_of(given: Mapping[str, Any]) -> RetryConfig:
@@ -172,21 +136,33 @@ def _retry_of(given: Mapping[str, Any]) -> RetryConfig:
 
 
 def _retry_fault(policy: RetryConfig) -> str | None:
-    if policy.max_attempts < 0:
-        return f"max_attempts={policy.max_attempts} must be a whole number from 1 on"
+    if not 0 <= policy.max_attempts <= _LARGEST:
+        return f"max_attempts={policy.max_attempts} must be a whole number from 1 on, below 2^31"
     if policy.on_exhausted not in ("", *ON_EXHAUSTED):
         return f"on_exhausted={policy.on_exhausted!r:.40} must be 'fail' or 'pause'"
     if policy.backoff_factor and not 1 <= policy.backoff_factor < float("inf"):
         return f"backoff_factor={policy.backoff_factor} must be a finite number from 1 on"
     if min(policy.initial_delay_ms, policy.max_delay_ms) < 0:
         return "delays must not be negative"
+    if max(policy.initial_delay_ms, policy.max_delay_ms) > _LARGEST:
+        return "delays are at most 24 days"
     if policy.max_delay_ms and policy.initial_delay_ms > policy.max_delay_ms:
         return f"initial_delay ({policy.initial_delay_ms} ms) is above max_delay ({policy.max_delay_ms} ms)"
     return None
 
 
+def _positive(name: str, given: duration.Duration) -> int:
+    value = _milliseconds(name, given)
+    if value < 1:
+        raise DefinitionError(f"{name}={given!r:.40} must be longer than zero; write '30s', or leave it out")
+    return value
+
+
 def _milliseconds(name: str, given: duration.Duration) -> int:
     try:
-        return duration.milliseconds(given)
+        value = duration.milliseconds(given)
     except DefinitionError as error:
         raise DefinitionError(f"{name}: {error}") from None
+    if value > _LARGEST:
+        raise DefinitionError(f"{name}={given!r:.40} is longer than the 24 days that a registration can say")
+    return value

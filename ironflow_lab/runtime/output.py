@@ -1,20 +1,23 @@
-"""Where the output of handlers goes: the port a notebook fills, and what is kept of every run."""
+"""Where the output of handlers goes: the port a notebook fills, and how notes of our own get there."""
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import math
 import os
 import sys
-import threading
-from collections import OrderedDict, deque
 from typing import Protocol
 
+from ironflow_lab.clock import SystemClock
+from ironflow_lab.kernel import output as kernel
+from ironflow_lab.kernel.taps import Capture
 from ironflow_lab.runtime.context import logger
+from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.logs import LogLine, LogStore
+from ironflow_lab.runtime.segment import Segment
 
 SHOWN_PER_SEGMENT = 64 * 1024
-KEPT_PER_RUN = 256 * 1024
-KEPT_IN_ALL = 8 * 1024 * 1024
 _LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -24,108 +27,140 @@ _LEVELS = {
 }
 
 
-class Filter(Protocol):
-    """Sees what a segment prints before it is shown."""
+class OutputSink(Protocol):
+    """Where output belongs; `place` is the cell a function was defined in. Nothing here waits."""
 
-    def __call__(self, stream: str, text: str) -> str:
-        """Return the part of `text` to show; `stream` is "stdout" or "stderr"."""
+    def context(self, place: object, capture: Capture) -> contextvars.Context:
+        """Return a fresh context in which output goes to `place` and is seen by `capture`."""
         ...
 
+    def room(self, place: object) -> float:
+        """Return how many characters of a segment go on to the process's own streams."""
+        ...
 
-class OutputSink(Protocol):
-    """Where output belongs; `place` is the cell a function was defined in."""
+    def line(self, place: object, line: LogLine, state: str) -> None:
+        """Take a line of a run that is in `state`; it may have gone on to the process's streams."""
+        ...
 
-    def context(self, place: object, filter: Filter) -> contextvars.Context:
-        """Return a fresh context in which output goes to `place` through `filter`."""
+    def note(self, place: object, line: LogLine, state: str) -> None:
+        """Take a line of ours, which stands nowhere yet; `state` is "" where that of the run is not known."""
+        ...
+
+    def state(self, place: object, function_id: str, run_id: str, state: str) -> None:
+        """Take how a run stands now."""
         ...
 
 
 class PlainOutput:
-    """Outside a notebook: output goes wherever the process's own goes, and is not captured."""
+    """Outside a notebook: what is written goes where it goes, and is kept too."""
 
-    def context(self, place: object, filter: Filter) -> contextvars.Context:
-        """Return an empty context."""
-        return contextvars.Context()
+    def context(self, place: object, capture: Capture) -> contextvars.Context:
+        """Return an empty context, seen by `capture`."""
+        return kernel.capture(None, capture)
 
+    def room(self, place: object) -> float:
+        """Return infinity."""
+        return math.inf
 
-class RunLogs:
-    """What the runs of this worker printed and logged: the last 256 kB of each, 8 MB in all."""
+    def line(self, place: object, line: LogLine, state: str) -> None:
+        """Do nothing: the line stands where it was written."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: OrderedDict[str, deque[str]] = OrderedDict()
-        self._sizes: dict[str, int] = {}
-        self._total = 0
+    def note(self, place: object, line: LogLine, state: str) -> None:
+        """Log the line."""
+        level = logging.getLevelNamesMapping().get(line.level, logging.WARNING)
+        # In a context without a capture, so that it is not kept a second time.
+        facts = {"ironflow_function": line.function_id, "ironflow_run": line.run_id}
+        contextvars.Context().run(logger.log, level, "%s", line.text, extra=facts)
 
-    def add(self, run_id: str, text: str) -> None:
-        """Keep text of a run; the oldest of it, and the runs silent for longest, make room."""
-        text = text[-KEPT_PER_RUN:]
-        with self._lock:
-            pieces = self._runs.setdefault(run_id, deque())
-            self._runs.move_to_end(run_id)
-            pieces.append(text)
-            self._grow(run_id, len(text))
-            while self._sizes[run_id] > KEPT_PER_RUN:
-                self._grow(run_id, -len(pieces.popleft()))
-            while self._total > KEPT_IN_ALL:
-                oldest, _ = self._runs.popitem(last=False)
-                self._total -= self._sizes.pop(oldest)
-
-    def read(self, run_id: str) -> str:
-        """Return what is kept of a run, "" when nothing is."""
-        with self._lock:
-            return "".join(self._runs.get(run_id, ()))
-
-    def _grow(self, run_id: str, by: int) -> None:
-        self._sizes[run_id] = self._sizes.get(run_id, 0) + by
-        self._total += by
+    def state(self, place: object, function_id: str, run_id: str, state: str) -> None:
+        """Do nothing."""
 
 
-class SegmentOutput:
-    """The filter of one segment: all is kept with the run, 64 kB are shown."""
+class StreamOutput(PlainOutput):
+    """In a notebook without a lab: text under the defining cell, 64 kB of each segment."""
 
-    __slots__ = ("_logs", "_room", "_run_id")
+    def context(self, place: object, capture: Capture) -> contextvars.Context:
+        """Return a fresh context of the cell, seen by `capture`."""
+        return kernel.capture(place, capture)
 
-    def __init__(self, run_id: str, logs: RunLogs) -> None:
-        self._run_id = run_id
-        self._logs = logs
-        self._room = SHOWN_PER_SEGMENT
+    def room(self, place: object) -> float:
+        """Return 64 kB."""
+        return SHOWN_PER_SEGMENT
 
-    def __call__(self, stream: str, text: str) -> str:
-        """Keep `text` and return the part of it that still fits."""
-        self._logs.add(self._run_id, text)
-        if len(text) <= self._room:
-            self._room -= len(text)
-            return text
-        if self._room < 0:
-            return ""
-        shown, self._room = text[: self._room], -1
-        return (
-            f"{shown}\n… output cut after {SHOWN_PER_SEGMENT // 1024} kB; the last"
-            f" {KEPT_PER_RUN // 1024} kB are in lab.worker.logs({self._run_id!r})\n"
-        )
+    def note(self, place: object, line: LogLine, state: str) -> None:
+        """Write the line under the cell."""
+        context = place.context() if isinstance(place, kernel.Cell) else contextvars.Context()
+        context.run(sys.stderr.write, f"{line.level} {line.function_id}: {line.text}\n")
 
 
-class _LogKeeper(logging.Handler):
-    """Keeps what handlers log with their runs, and shows it where nobody has set up logging."""
+def default_sink() -> OutputSink:
+    """Return the output of this process as it is without a lab."""
+    return StreamOutput() if kernel.tap_displays() else PlainOutput()
+
+
+_in_use: list[tuple[OutputSink, LogStore]] = []
+
+
+def use(sink: OutputSink, store: LogStore) -> None:
+    """Have the notes about functions, which belong to no segment, go there."""
+    _in_use[:] = [(sink, store)]
+
+
+def note(
+    where: Segment | DurableFunction,
+    text: str,
+    *,
+    stream: str = "warning",
+    level: str = "WARNING",
+    run_id: str = "",
+    attempt: int = 0,
+    step: str = "",
+    step_id: str = "",
+) -> None:
+    """Put a line of ours under the cell of a function; from any thread, without waiting.
+
+    With a segment the line is its run's, and its step's when the caller is inside a body. With a
+    function it is about `run_id`, or about the function itself; lines of a run are kept with it.
+    Outside a notebook the line is logged.
+    """
+    if isinstance(where, Segment):
+        if where.output is not None:
+            where.output.note(text, stream=stream, level=level, step=step, step_id=step_id)
+            return
+        run_id, attempt = where.assignment.run_id, where.assignment.attempt
+        where = where.function
+    line = LogLine(
+        at=SystemClock().now(),
+        run_id=run_id,
+        function_id=where.id,
+        attempt=attempt,
+        step=step,
+        step_id=step_id,
+        stream=stream,
+        level=level,
+        text=text,
+    )
+    sink, store = _in_use[0] if _in_use else (default_sink(), None)
+    if run_id and store is not None:
+        store.add(line)
+    sink.note(where.place, line, "" if run_id else "note")
+
+
+class _Shower(logging.Handler):
+    """Shows what handlers log where nobody has set up logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one record, and show it; what is shown under a cell is kept by being shown."""
-        line = self.format(record) + "\n"
-        keep = getattr(record, "ironflow_keep", None)
-        capturing = getattr(sys.stderr, "capturing", None)
-        if keep is not None and not (capturing is not None and capturing()):
-            keep(line)
+        """Write one record to stderr."""
         if not logging.root.handlers:
-            sys.stderr.write(line)
+            sys.stderr.write(self.format(record) + "\n")
 
 
-def keep_logs() -> None:
-    """Have `ctx.logger` keep and show its lines, from the level in IRONFLOW_LOG_LEVEL (info) on."""
-    if any(isinstance(handler, _LogKeeper) for handler in logger.handlers):
+def show_logs() -> None:
+    """Have `ctx.logger` show its lines, from the level in IRONFLOW_LOG_LEVEL (info) on."""
+    if any(isinstance(handler, _Shower) for handler in logger.handlers):
         return
-    keeper = _LogKeeper()
-    keeper.setFormatter(logging.Formatter("%(levelname)s %(ironflow_function)s: %(message)s"))
-    logger.addHandler(keeper)
+    shower = _Shower()
+    shower.setFormatter(logging.Formatter("%(levelname)s %(ironflow_function)s: %(message)s"))
+    logger.addHandler(shower)
     if logger.level == logging.NOTSET:
         logger.setLevel(_LEVELS.get(os.environ.get("IRONFLOW_LOG_LEVEL", "").lower(), logging.INFO))

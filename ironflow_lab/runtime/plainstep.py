@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from ironflow_lab.errors import DefinitionError, NonRetryableError
+from ironflow_lab.errors import NonRetryableError
 from ironflow_lab.models.runs import Invoked
 from ironflow_lab.runtime import branches as forks
-from ironflow_lab.runtime import events, publishing, waits
+from ironflow_lab.runtime import events, publishing, teaching, waits
 from ironflow_lab.runtime.branches import Fork, OnError
 from ironflow_lab.runtime.events import Event
 from ironflow_lab.runtime.function import DurableFunction, is_async
-from ironflow_lab.runtime.journal import PUBLISH, Scope
+from ironflow_lab.runtime.journal import PUBLISH, Scope, no_function
 from ironflow_lab.runtime.publishing import Published
 from ironflow_lab.runtime.threaded import ThreadedCore, needs_async
 from ironflow_lab.wire.duration import Duration
@@ -50,20 +51,20 @@ class PlainStep:
         output must be JSON and comes back as JSON reads it. Raises `StepError` when the body fails,
         `StepTimeoutError` when it takes longer than `timeout`, and `PayloadError`.
         """
-        limit = waits.seconds(name, timeout)
-        step_id = self._core.claim(self._scope, name)
+        limit = waits.seconds(name, timeout, self._core.segment.function.step_timeout)
+        step_id = self._named(name)
         _check_body(name, fn)
         output: T = self._core.run(self._scope, step_id, name, fn, args, kwargs, limit)
         return output
 
     def sleep(self, name: str, duration: Duration, /) -> None:
         """Suspend the run for `duration` (seconds, a timedelta, "5s"); it needs no worker meanwhile."""
-        step_id = self._core.claim(self._scope, name)
+        step_id = self._named(name)
         self._core.wait(self._scope, waits.sleep(step_id, name, duration, self._core.tools.clock.now()))
 
     def sleep_until(self, name: str, instant: waits.When, /) -> None:
         """Suspend the run until an instant (an aware datetime or RFC 3339 text); a past one is now."""
-        step_id = self._core.claim(self._scope, name)
+        step_id = self._named(name)
         self._core.wait(self._scope, waits.sleep_until(step_id, name, instant))
 
     def wait_for_event(
@@ -83,11 +84,15 @@ class PlainStep:
         waits do not count. After `timeout` the run fails. `payload` is kept with the step, for
         whoever decides on it. Raises `DefinitionError` and `PayloadError`.
         """
-        step_id = self._core.claim(self._scope, name)
+        step_id = self._named(name)
         wanted = waits.event(
             step_id, name, event, match=match, match_value=match_value, timeout=timeout, payload=payload
         )
-        return events.of_output(name, self._core.wait(self._scope, wanted).output)
+        if match is not None:
+            frame = sys._getframe(1)
+            teaching.unmatched(self._core.segment, name, wanted, (frame.f_code, frame.f_lasti))
+        row = self._core.wait(self._scope, wanted)
+        return events.of_output(name, row.output, namespace=self._core.segment.function.namespace)
 
     def invoke(self, function: str | DurableFunction, data: Any = None, /, *, timeout: Duration = "30s") -> Any:
         """Run another function with `data` as its event's data, and return its output.
@@ -136,7 +141,8 @@ class PlainStep:
         """
         forks.check_options(name, concurrency, on_error)
         given = forks.functions(name, branches)
-        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: given[index](branch))
+        fork = self._forked(name, len(given), concurrency, on_error, lambda index: (given[index], 0))
+        return self._fork(fork, lambda index, branch: given[index](branch))
 
     def map(
         self,
@@ -154,7 +160,8 @@ class PlainStep:
         """
         forks.check_options(name, concurrency, on_error)
         call, given = forks.item_function(name, fn), forks.listed(name, items)
-        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: call(given[index], branch))
+        fork = self._forked(name, len(given), concurrency, on_error, lambda index: (call, 1))
+        return self._fork(fork, lambda index, branch: call(given[index], branch))
 
     def compensate(self, step_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """Have `fn(*args, **kwargs)` undo a step, should the run fail for good.
@@ -168,15 +175,19 @@ class PlainStep:
             raise NonRetryableError(needs_async(str(step_name), "the compensation of"), code="ASYNC_STEP")
         self._core.register(self._scope, step_name, fn, args, kwargs)
 
-    def _fork(
-        self,
-        name: str,
-        count: int,
-        concurrency: int,
-        on_error: OnError,
-        call: Callable[[int, PlainBranch], Any],
-    ) -> list[Any]:
-        fork = Fork(self._core.branch(self._scope, name, count), concurrency or AT_ONCE, on_error)
+    def _named(self, name: str) -> str:
+        """Return the id of the next step of this name, noting where it is called."""
+        step_id = self._core.claim(self._scope, name)
+        frame = sys._getframe(2)
+        teaching.named(self._core.segment, self._scope, name, (frame.f_code, frame.f_lasti))
+        return step_id
+
+    def _forked(
+        self, name: str, count: int, concurrency: int, on_error: OnError, code: Callable[[int], forks.Code]
+    ) -> Fork:
+        return Fork(name, self._core.branch(self._scope, name, count), concurrency or AT_ONCE, on_error, code)
+
+    def _fork(self, fork: Fork, call: Callable[[int, PlainBranch], Any]) -> list[Any]:
         return self._core.fork(
             self._scope, fork, lambda index: call(index, PlainBranch(self._core, fork.scopes[index], index))
         )
@@ -194,9 +205,6 @@ class PlainBranch(PlainStep):
 
 def _check_body(name: str, fn: object) -> None:
     if not callable(fn):
-        raise DefinitionError(
-            f"step {name!r:.60} got {type(fn).__name__} instead of a function; pass the function and its"
-            " arguments apart: step.run('charge', charge, order)"
-        )
+        raise no_function(name, fn)
     if is_async(fn):
         raise NonRetryableError(needs_async(name), code="ASYNC_STEP")

@@ -13,6 +13,7 @@ from ironflow_lab.errors import DefinitionError, InvalidArgumentError, NonRetrya
 from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.runtime import payloads
 from ironflow_lab.runtime.journal import PUBLISH, check_name
+from ironflow_lab.runtime.namespaces import inside
 from ironflow_lab.wire import patterns
 
 
@@ -70,6 +71,11 @@ def message(step_id: str, topic: str, data: Any, key: str, run_id: str) -> Messa
         idempotency_key=key or "step-" + hashlib.sha256(step_id.encode()).hexdigest(),
         run_id=run_id,
     )
+
+
+def placed(namespace: str, message: Message) -> Message:
+    """Return the message as code of this namespace sends it."""
+    return msgspec.structs.replace(message, topic=inside(namespace, message.topic)) if namespace else message
 
 
 def output(answer: PublishResponse) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from ironflow_lab.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from ironflow_lab.models.functions import RegisterFunctionRequest
+from ironflow_lab.models.functions import ListFunctionHistoryResponse, RegisterFunctionRequest
 from ironflow_lab.models.pubsub import PublishResponse
+from ironflow_lab.models.runs import Run
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.models.workers import (
     Assignment,
@@ -74,6 +75,20 @@ class FunctionCalls(Protocol):
         """Create or update a function."""
         ...
 
+    async def history(
+        self, function_id: str, /, *, limit: int = 0, from_version: int = 0
+    ) -> ListFunctionHistoryResponse:
+        """Return a page of a function's changes, newest first."""
+        ...
+
+
+class RunCalls(Protocol):
+    """Reading runs."""
+
+    async def get(self, run_id: str, /) -> Run:
+        """Return one run; raises `NotFoundError`."""
+        ...
+
 
 class TopicCalls(Protocol):
     """Publishing to topics."""
@@ -109,6 +124,11 @@ class Remote(Protocol):
     @property
     def functions(self) -> FunctionCalls:
         """Registration of functions."""
+        ...
+
+    @property
+    def runs(self) -> RunCalls:
+        """Reading runs."""
         ...
 
     @property

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
 
 from ironflow_lab.clock import Clock
 from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.models.workers import Assignment, JobFault
 from ironflow_lab.runtime import execution
+from ironflow_lab.runtime.capture import SegmentOutput
 from ironflow_lab.runtime.function import DurableFunction
+from ironflow_lab.runtime.logs import LogStore
 from ironflow_lab.runtime.mailbox import Mailbox
 from ironflow_lab.runtime.outcome import Failed
-from ironflow_lab.runtime.output import OutputSink, RunLogs, SegmentOutput
+from ironflow_lab.runtime.output import OutputSink
 from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.publishing import Message, Sending
 from ironflow_lab.runtime.segment import Segment
@@ -41,11 +43,14 @@ class Runner:
         clock: Clock,
         deliver: Callable[[Segment], None],
         send: Sending,
+        store: LogStore | None = None,
     ) -> None:
         self._io = io
         self._user = user
         self._sink = sink
         self._send = send
+        self._store = store
+        self._clock = clock
         self._news: Mailbox[Segment] = Mailbox(io, deliver)
         self._starts: Mailbox[Segment] = Mailbox(user, self._start_async)
         self._stops: Mailbox[Segment] = Mailbox(user, _cancel)
@@ -58,13 +63,12 @@ class Runner:
             publish=self._publish,
         )
         self._tasks: set[asyncio.Task[None]] = set()
-        self.logs = RunLogs()
 
     def segment(self, assignment: Assignment, function: DurableFunction) -> Segment:
         """Return a segment that is ready to start."""
         announce = self._announce_async if function.is_async else self._news.put
-        keep = functools.partial(self.logs.add, assignment.run_id)
-        return Segment(assignment, function, announce=announce, keep=keep)
+        output = SegmentOutput(assignment, function, sink=self._sink, store=self._store, clock=self._clock)
+        return Segment(assignment, function, announce=announce, output=output)
 
     def start(self, segment: Segment) -> None:
         """Begin to execute the segment, from any thread."""
@@ -83,6 +87,8 @@ class Runner:
         A plain handler cannot be stopped from outside; it ends at its next step.
         """
         segment.abandoned = True
+        if segment.outcome is None and segment.output is not None:
+            segment.output.end("paused" if segment.boundary else "given up")
         segment.journal.closed = True
         segment.saved()
         if segment.function.is_async:
@@ -133,9 +139,11 @@ class Runner:
         self._tasks.discard(task)
         _settle(segment, None if task.cancelled() else task.exception())
 
-    def _context(self, segment: Segment) -> Any:
-        show = SegmentOutput(segment.assignment.run_id, self.logs)
-        return self._sink.context(segment.function.place, show)
+    def _context(self, segment: Segment) -> contextvars.Context:
+        if segment.output is None:
+            return contextvars.Context()
+        segment.output.begin()
+        return self._sink.context(segment.function.place, segment.output)
 
     def _publish(self, message: Message) -> Future[PublishResponse]:
         return asyncio.run_coroutine_threadsafe(self._send(message), self._io.loop)
@@ -164,4 +172,4 @@ def _settle(segment: Segment, error: BaseException | None) -> None:
     if segment.outcome is None and not segment.abandoned:
         log.error("executing %s failed", segment.assignment.run_id, exc_info=error)
         message = f"the runtime could not execute the handler: {type(error).__name__}"
-        segment.conclude(Failed(fault=JobFault(message=message, retryable=True)))
+        segment.conclude(Failed(fault=JobFault(message=message, retryable=True)), error)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ironflow_lab.models.workers import Assignment, StepResult
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.journal import Journal
 from ironflow_lab.runtime.outcome import Outcome
+
+if TYPE_CHECKING:
+    from ironflow_lab.runtime.capture import SegmentOutput
 
 
 class Segment:
@@ -33,10 +37,12 @@ class Segment:
         "assignment",
         "boundary",
         "core",
+        "doing",
         "function",
         "journal",
         "keep",
         "outcome",
+        "output",
         "owner",
         "reached",
         "recorded",
@@ -49,7 +55,7 @@ class Segment:
         function: DurableFunction,
         *,
         announce: Callable[[Segment], None],
-        keep: Callable[[str], None] | None = None,
+        output: SegmentOutput | None = None,
     ) -> None:
         self.assignment = assignment
         self.function = function
@@ -60,7 +66,10 @@ class Segment:
         self.reached = 0
         self.recorded = 0
         self.core: Any = None
-        self.keep = keep
+        # The steps whose bodies execute now, by id.
+        self.doing: dict[str, str] = {}
+        self.output = output
+        self.keep: Callable[[logging.LogRecord], None] | None = output
         self.owner: Any = None
         self.work: Any = None
         self._announce = announce
@@ -92,17 +101,21 @@ class Segment:
             self._announced = True
             self._announce(self)
 
-    def conclude(self, outcome: Outcome) -> None:
-        """Set how the segment ended and close it; only the first outcome counts."""
+    def conclude(self, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Set how the segment ended and close it; only the first outcome counts. `error` is what was raised."""
         with self._lock:
             if self.outcome is not None:
                 return
             # Closed first: whoever sees the outcome sees every result that counts.
             self.journal.closed = True
             self.outcome = outcome
-        # Always: the worker may have left results uncollected on purpose.
-        self._announced = True
-        self._announce(self)
+        try:
+            if self.output is not None and not self.abandoned:
+                self.output.conclude(outcome, error)
+        finally:
+            # Always: the worker may have left results uncollected on purpose.
+            self._announced = True
+            self._announce(self)
 
     def collect(self) -> list[StepResult]:
         """Take the results that were added since the last time."""

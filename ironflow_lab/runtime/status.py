@@ -8,7 +8,10 @@ from ironflow_lab.models.instant import Instant
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One job in hand; `ending` says that only its report is outstanding, `pausing` that it will stop at a step."""
+    """One job in hand; `ending` says that only its report is outstanding, `pausing` that it will stop at a step.
+
+    `doing` are the names of the steps whose bodies execute now.
+    """
 
     job_id: str
     run_id: str
@@ -16,16 +19,18 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     started_at: Instant
     steps: int = 0
+    doing: tuple[str, ...] = ()
     ending: bool = False
     pausing: bool = False
 
 
 class FunctionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One function this worker serves."""
+    """One function this worker serves: `code_hash` is its newest version, `place` where that was defined."""
 
     id: str
     triggers: tuple[str, ...] = ()
     code_hash: str = ""
+    place: str = ""
 
 
 class Counts(msgspec.Struct, kw_only=True):
@@ -49,8 +54,9 @@ class Counts(msgspec.Struct, kw_only=True):
 class WorkerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A worker at one moment.
 
-    `state` is stopped, starting, running, reconnecting, draining or failed; `lease` says what holds
-    the jobs: "connection" or "heartbeats". `blocked_for` is how many seconds the loop of the
+    `state` is stopped, starting, running, reconnecting, restarting, draining or failed; `lease` says what
+    holds the jobs: "connection" or "heartbeats"; `heartbeat` is in seconds; `restarts` counts how often the
+    worker began anew after an error of its own. `blocked_for` is how many seconds the loop of the
     `async def` handlers has not turned (0.0 while it does): a handler blocks it.
     """
 
@@ -59,6 +65,9 @@ class WorkerSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     instance_id: str
     server_url: str
     concurrency: int
+    labels: dict[str, str] = {}
+    heartbeat: float = 0.0
+    restarts: int = 0
     lease: str = "heartbeats"
     functions: tuple[FunctionStatus, ...] = ()
     jobs: tuple[JobStatus, ...] = ()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, overload
 
-from ironflow_lab.errors import DefinitionError
 from ironflow_lab.models.runs import Invoked
 from ironflow_lab.models.workers import Yield
 from ironflow_lab.runtime import branches as forks
-from ironflow_lab.runtime import events, publishing, waits
+from ironflow_lab.runtime import events, publishing, teaching, waits
 from ironflow_lab.runtime.branches import Fork, OnError
 from ironflow_lab.runtime.events import Event
 from ironflow_lab.runtime.function import DurableFunction
-from ironflow_lab.runtime.journal import PUBLISH, Scope
+from ironflow_lab.runtime.journal import PUBLISH, Scope, no_function
 from ironflow_lab.runtime.looped import LoopedCore
 from ironflow_lab.runtime.publishing import Published
 from ironflow_lab.wire.duration import Duration
@@ -70,21 +70,20 @@ class Step:
         """
         step_id = self._claim(name)
         if not callable(fn):
-            raise DefinitionError(
-                f"step {name!r:.60} got {type(fn).__name__} instead of a function; pass the function and"
-                " its arguments apart: step.run('charge', charge, order)"
-            )
-        return self._core.run(self._scope, step_id, name, fn, args, kwargs, waits.seconds(name, timeout))
+            raise no_function(name, fn)
+        limit = waits.seconds(name, timeout, self._core.segment.function.step_timeout)
+        return self._named(step_id, name, self._core.run(self._scope, step_id, name, fn, args, kwargs, limit))
 
     def sleep(self, name: str, duration: Duration, /) -> Coroutine[Any, Any, None]:
         """Suspend the run for `duration` (seconds, a timedelta, "5s"); it needs no worker meanwhile."""
         step_id = self._claim(name)
-        return self._wait(waits.sleep(step_id, name, duration, self._core.tools.clock.now()))
+        wanted = waits.sleep(step_id, name, duration, self._core.tools.clock.now())
+        return self._named(step_id, name, self._wait(wanted))
 
     def sleep_until(self, name: str, instant: waits.When, /) -> Coroutine[Any, Any, None]:
         """Suspend the run until an instant (an aware datetime or RFC 3339 text); a past one is now."""
         step_id = self._claim(name)
-        return self._wait(waits.sleep_until(step_id, name, instant))
+        return self._named(step_id, name, self._wait(waits.sleep_until(step_id, name, instant)))
 
     def wait_for_event(
         self,
@@ -107,7 +106,10 @@ class Step:
         wanted = waits.event(
             step_id, name, event, match=match, match_value=match_value, timeout=timeout, payload=payload
         )
-        return self._event(name, wanted)
+        if match is not None:
+            frame = sys._getframe(1)
+            teaching.unmatched(self._core.segment, name, wanted, (frame.f_code, frame.f_lasti))
+        return self._named(step_id, name, self._event(name, wanted))
 
     def invoke(
         self, function: str | DurableFunction, data: Any = None, /, *, timeout: Duration = "30s"
@@ -119,13 +121,13 @@ class Step:
         """
         called = waits.function_id(function)
         step_id = self._claim(called)
-        return self._child_output(called, waits.invoke(step_id, called, data, timeout))
+        return self._called(step_id, called, self._child_output(called, waits.invoke(step_id, called, data, timeout)))
 
     def invoke_async(self, function: str | DurableFunction, data: Any = None, /) -> Coroutine[Any, Any, Invoked]:
         """Start another function with `data` as its event's data, and return its run's id at once."""
         called = waits.function_id(function)
         step_id = self._claim(called)
-        return self._child_run(called, waits.invoke_async(step_id, called, data))
+        return self._called(step_id, called, self._child_run(called, waits.invoke_async(step_id, called, data)))
 
     def publish(self, topic: str, data: Any = None, /, *, idempotency_key: str = "") -> Coroutine[Any, Any, Published]:
         """Publish a message to a topic, once per run, and return its id and place.
@@ -136,7 +138,7 @@ class Step:
         name, key = publishing.check_topic(topic), publishing.check_key(idempotency_key)
         step_id = self._claim(topic, PUBLISH)
         message = publishing.message(step_id, topic, data, key, self._core.segment.assignment.run_id)
-        return self._publish(step_id, name, message)
+        return self._called(step_id, topic, self._publish(step_id, name, message))
 
     def parallel(
         self,
@@ -157,7 +159,8 @@ class Step:
         """
         forks.check_options(name, concurrency, on_error)
         given = forks.functions(name, branches)
-        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: given[index](branch))
+        fork = self._forked(name, len(given), concurrency, on_error, lambda index: (given[index], 0))
+        return self._called(fork, name, self._fork(fork, lambda index, branch: given[index](branch)))
 
     def map(
         self,
@@ -175,7 +178,8 @@ class Step:
         """
         forks.check_options(name, concurrency, on_error)
         call, given = forks.item_function(name, fn), forks.listed(name, items)
-        return self._fork(name, len(given), concurrency, on_error, lambda index, branch: call(given[index], branch))
+        fork = self._forked(name, len(given), concurrency, on_error, lambda index: (call, 1))
+        return self._called(fork, name, self._fork(fork, lambda index, branch: call(given[index], branch)))
 
     def compensate(self, step_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         """Have `fn(*args, **kwargs)` undo a step, should the run fail for good. Not awaited.
@@ -192,16 +196,29 @@ class Step:
         self._core.check(self._scope, name)
         return self._scope.claim(name, prefix)
 
-    def _fork(
-        self,
-        name: str,
-        count: int,
-        concurrency: int,
-        on_error: OnError,
-        call: Callable[[int, Branch], Any],
-    ) -> Coroutine[Any, Any, list[Any]]:
+    def _named(self, step_id: str, name: str, waited: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Return what a step gives, noting where it was called by a name of the caller's choice."""
+        frame = sys._getframe(2)
+        place = frame.f_code, frame.f_lasti
+        self._core.unbegun[step_id] = waited, name, place
+        first = self._scope.places.setdefault(name, place)
+        if first is not place and first != place:
+            teaching.repeated(self._core.segment, name, first, place)
+        return waited
+
+    def _called(self, key: object, name: str, waited: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """Return what a step gives, noting where it was called; its name is given by what it does."""
+        frame = sys._getframe(2)
+        self._core.unbegun[key] = waited, name, (frame.f_code, frame.f_lasti)
+        return waited
+
+    def _forked(
+        self, name: str, count: int, concurrency: int, on_error: OnError, code: Callable[[int], forks.Code]
+    ) -> Fork:
         self._core.check(self._scope, name)
-        fork = Fork(self._scope.branch(name, count), concurrency, on_error)
+        return Fork(name, self._scope.branch(name, count), concurrency, on_error, code)
+
+    def _fork(self, fork: Fork, call: Callable[[int, Branch], Any]) -> Coroutine[Any, Any, list[Any]]:
         return self._core.fork(
             self._scope, fork, lambda index: call(index, Branch(self._core, fork.scopes[index], index))
         )
@@ -210,7 +227,8 @@ class Step:
         await self._core.wait(self._scope, wanted)
 
     async def _event(self, name: str, wanted: Yield) -> Event:
-        return events.of_output(name, (await self._core.wait(self._scope, wanted)).output)
+        row = await self._core.wait(self._scope, wanted)
+        return events.of_output(name, row.output, namespace=self._core.segment.function.namespace)
 
     async def _child_output(self, function_id: str, wanted: Yield) -> Any:
         return waits.child_output(await self._core.wait(self._scope, wanted), function_id)

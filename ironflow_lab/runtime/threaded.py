@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from ironflow_lab.errors import InvalidArgumentError, NonRetryableError
 from ironflow_lab.models.workers import CompletedStep, Yield
-from ironflow_lab.runtime import publishing
+from ironflow_lab.runtime import publishing, teaching, waits
 from ironflow_lab.runtime.attempt import FAILURES, Attempt, check_place, timed_out, within
 from ironflow_lab.runtime.branches import Fork
 from ironflow_lab.runtime.compensation import Undos
@@ -103,11 +103,12 @@ class ThreadedCore:
             return done
         with self._changed:
             self._gate(scope)
-            journal.suspend(scope, wanted)
+            journal.suspend(scope, waits.placed(self.segment.function.namespace, wanted))
         return self._end(scope)
 
     def publish(self, scope: Scope, step_id: str, name: str, message: publishing.Message) -> Any:
         """Return the output of a step that publishes a message."""
+        message = publishing.placed(self.segment.function.namespace, message)
 
         def send() -> dict[str, Any]:
             sending = self.tools.publish(message)
@@ -140,6 +141,7 @@ class ThreadedCore:
             if fork.wanted is not None:
                 journal.suspend(scope, fork.wanted)
             ending = journal.ending(scope)
+        teaching.idle(self.segment, fork)
         if ending:
             self._end(scope)
         return fork.results()

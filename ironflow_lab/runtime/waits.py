@@ -14,15 +14,16 @@ from ironflow_lab.models.instant import Instant, Later, parse_instant
 from ironflow_lab.models.runs import Invoked
 from ironflow_lab.models.workers import CompletedStep, Yield
 from ironflow_lab.runtime import payloads
+from ironflow_lab.runtime.namespaces import inside, outside
 from ironflow_lab.wire import duration, patterns
 
 When = datetime | Instant | str
 
 
-def seconds(name: str, timeout: duration.Duration | None) -> float | None:
-    """Return a step's timeout in seconds; raises `DefinitionError` unless it is above zero."""
+def seconds(name: str, timeout: duration.Duration | None, default: float | None = None) -> float | None:
+    """Return a step's timeout in seconds, the function's default for None; raises `DefinitionError` for zero."""
     if timeout is None:
-        return None
+        return default
     value = duration.seconds(timeout)
     if value <= 0:
         raise DefinitionError(f"the timeout of step {name!r:.60} must be longer than zero")
@@ -99,9 +100,24 @@ def invoke_async(step_id: str, function_id: str, data: Any) -> Yield:
     )
 
 
+def placed(namespace: str, wanted: Yield) -> Yield:
+    """Return the yield of code of this namespace as the server is told of it."""
+    if not namespace:
+        return wanted
+    if isinstance(wanted.function_id, str):
+        wanted = msgspec.structs.replace(wanted, function_id=inside(namespace, wanted.function_id))
+    if isinstance(wanted.event_filter, dict):
+        named = {**wanted.event_filter, "event": inside(namespace, wanted.event_filter["event"])}
+        wanted = msgspec.structs.replace(wanted, event_filter=named)
+    return wanted
+
+
 def function_id(function: Any) -> str:
     """Return the id of a function, given as such or as what `@function` made; raises `DefinitionError`."""
     found = function if isinstance(function, str) else getattr(function, "id", None)
+    if isinstance(found, str):
+        # The step is called the same in a namespace and outside one.
+        found = outside(getattr(function, "namespace", ""), found)
     if not (isinstance(found, str) and found):
         raise DefinitionError(
             f"{type(function).__name__} cannot be invoked; pass a function's id, or what @function made:"

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import platform
-import socket
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
 
-from ironflow_lab._version import __version__
 from ironflow_lab.clock import Clock
 from ironflow_lab.errors import ApiError, NotFoundError, StaleExecutionError
-from ironflow_lab.models.workers import HeartbeatRequest, LeaseLine, RegisterRequest, WorkerVersion
+from ironflow_lab.models.workers import HeartbeatRequest, LeaseLine
 from ironflow_lab.runtime.desk import Desk
+from ironflow_lab.runtime.enrolment import Enrolment
 from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.job import Executor, Shared
 from ironflow_lab.runtime.pace import Pace, Reach, Rules
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.remote import LEASE, Jobs, Remote, fatal, passing, unreachable
+from ironflow_lab.runtime.revival import began_with
 from ironflow_lab.runtime.segment import Segment
+from ironflow_lab.runtime.settings import Settings
 from ironflow_lab.runtime.status import FunctionStatus, WorkerSnapshot
 
 T = TypeVar("T")
 
-log = logging.getLogger("ironflow_lab.runtime")
+ANOTHER_KEY = "join again with a key that may run workers, il.connect(api_key=...), and run the functions' cells again"
 
 
 class WorkerLoop:
     """A worker inside one event loop; `Worker` is its handle for other threads.
 
     `make_executor` gets the function to call when a segment has news. States: stopped, starting,
-    running, reconnecting, draining, failed; a failed or stopped worker starts again with `add`.
+    running, reconnecting, restarting, draining, failed; a failed or stopped worker starts again with
+    `add` or `start`. It restarts by itself after an error of its own, jobs in hand going on meanwhile;
+    it fails when the server refuses it. `owner` goes with every function it registers.
     """
 
     def __init__(
@@ -47,18 +49,24 @@ class WorkerLoop:
         pace: Pace,
         clock: Clock,
         rules: Rules,
-        concurrency: int,
+        settings: Settings,
+        owner: str = "",
     ) -> None:
         self.state = "stopped"
         self.last_error = ""
+        self.failure: Exception | None = None
+        self.settings = settings
+        self.restarts = 0
         self._away = False
         self._remote = remote
         self._worker_id = worker_id
         self._instance_id = instance_id
         self._registry = registry
         self._pace = pace
-        self._rules = rules
-        self._concurrency = concurrency
+        self._given = rules
+        self._rules = settings.paced(rules)
+        self._enrolment = Enrolment(remote, registry, worker_id=worker_id, instance_id=instance_id, owner=owner)
+        self._paced = asyncio.Event()
         self._reach = Reach(pace)
         self._executor = make_executor(self._deliver)
         self._desk = Desk(
@@ -73,6 +81,7 @@ class WorkerLoop:
                 executor=self._executor,
                 on_error=self._note,
             ),
+            ask=functools.partial(began_with, remote),
             on_fatal=self._doom_by,
         )
         self._main: asyncio.Task[None] | None = None
@@ -80,10 +89,8 @@ class WorkerLoop:
         self._doom: asyncio.Future[None] | None = None
         self._registered = asyncio.Event()
         self._drained = asyncio.Event()
-        self._confirmed: set[str] = set()
         self._lease = "heartbeats"
         self._forgotten = 0
-        self._failure: Exception | None = None
 
     async def add(self, function: DurableFunction, *, patience: float = 10.0) -> None:
         """Register a function and serve it, starting the worker when it does not run.
@@ -91,16 +98,15 @@ class WorkerLoop:
         New runs use it when this returns. Raises `ApiError` when the server refuses the function or
         the worker; a server that goes away meanwhile is waited for `patience` seconds at most.
         """
-        await self._remote.functions.register(function.request())
+        await self._enrolment.add(function)
         known = function.id in self._registry
         self._registry.define(function)
-        self._confirmed.add(function.id)
         if self.state == "draining":
             await self._drained.wait()
         if self._main is None or self._main.done():
             self._launch()
         elif not known and self._registered.is_set():
-            await self._announce_worker()
+            await self._enrolment.worker(self.settings)
         await self._until_registered(patience)
 
     async def start(self) -> None:
@@ -108,11 +114,32 @@ class WorkerLoop:
         if self._registry.newest() and (self._main is None or self._main.done()):
             self._launch()
 
-    async def drain(self, seconds: float) -> None:
+    async def configure(self, settings: Settings) -> None:
+        """Work by these settings from now on, and announce them; jobs in hand go on.
+
+        A poll under way may still bring as many jobs as it asked for. Raises `ApiError` when the server
+        refuses them or cannot be reached: then nothing has changed.
+        """
+        before = self.settings
+        self._apply(settings)
+        if self._registered.is_set():
+            try:
+                await self._enrolment.worker(self.settings)
+            except BaseException:
+                self._apply(before)
+                raise
+
+    def _apply(self, settings: Settings) -> None:
+        self.settings = settings
+        self._rules = settings.paced(self._given)
+        self._desk.freed.set()
+        self._paced.set()
+
+    async def drain(self, seconds: float, *, flush: float | None = None) -> None:
         """Take no more jobs, finish those in hand for at most that many seconds, and stop.
 
-        What has not finished then is saved as far as it got and given up: its lease runs out.
-        Cancelling the drain lets the worker take jobs again.
+        What has not finished then is saved as far as it got, for at most `flush` seconds (the rules'
+        when None), and given up: its lease runs out. Cancelling the drain lets the worker take jobs again.
         """
         main = self._main
         if main is None or main.done():
@@ -123,9 +150,9 @@ class WorkerLoop:
         if self._asking is not None:
             self._asking.cancel()
         try:
-            if self._desk.jobs and seconds > 0:
+            if self._desk.load and seconds > 0:
                 await _first(self._desk.idle(), self._pace.sleep(seconds))
-            await self._desk.flush_all(self._rules.flush)
+            await self._desk.flush_all(self._rules.flush if flush is None else flush)
             main.cancel()
             await asyncio.wait({main})
             self.state = "stopped"
@@ -142,13 +169,17 @@ class WorkerLoop:
             worker_id=self._worker_id,
             instance_id=self._instance_id,
             server_url=self._remote.server_url,
-            concurrency=self._concurrency,
+            concurrency=self.settings.concurrency,
+            labels=self.settings.labels,
+            heartbeat=self._rules.heartbeat,
+            restarts=self.restarts,
             lease=self._lease,
             functions=tuple(
                 FunctionStatus(
                     id=function.id,
-                    triggers=tuple(trigger.event for trigger in function.triggers),
+                    triggers=tuple(trigger.event or trigger.cron for trigger in function.triggers),
                     code_hash=function.code_hash,
+                    place=function.source.place() if function.source is not None else "",
                 )
                 for function in self._registry.newest()
             ),
@@ -164,38 +195,41 @@ class WorkerLoop:
     def _launch(self) -> None:
         self.state = "starting"
         self._forgotten = 0
-        self._failure = None
+        self.failure = None
         self._registered.clear()
         self._main = asyncio.get_running_loop().create_task(self._live())
 
     async def _until_registered(self, patience: float) -> None:
         assert self._main is not None
         await _first(self._registered.wait(), _ended(self._main), self._pace.sleep(patience))
-        if self._main.done() and self._failure is not None:
-            raise self._failure
+        if self._main.done() and self.failure is not None:
+            raise self.failure
 
     async def _live(self) -> None:
         failures = 0
         try:
             while self.state != "draining":
                 try:
-                    await self._announce()
+                    await self._enrolment.everything(self.settings)
+                    failures = 0
+                    self._enter("running")
+                    self._registered.set()
+                    await self._serve()
                 except ApiError as error:
                     if not passing(error):
                         raise
                     failures += 1
                     self._note(error)
                     await self._retreat(error, failures)
-                    continue
-                failures = 0
-                self._enter("running")
-                self._registered.set()
-                await self._serve()
-        except Exception as error:  # noqa: BLE001 - whatever ends the worker is shown as its state
+                except Exception as error:  # noqa: BLE001 - an error of our own: begin anew
+                    failures += 1
+                    self._registered.clear()
+                    await self._restart(error, failures)
+        except ApiError as error:
             self._fail(error)
         finally:
             self._registered.clear()
-            self._confirmed.clear()
+            self._enrolment.forget()
             self._desk.abandon_all()
 
     async def _serve(self) -> None:
@@ -207,7 +241,7 @@ class WorkerLoop:
             self._note(error)
             self._desk.abandon_all()
             self._registered.clear()
-            self._confirmed.clear()
+            self._enrolment.forget()
             self._forgotten += 1
             if self._forgotten > 1:
                 await self._retreat(error, self._forgotten - 1)
@@ -217,9 +251,9 @@ class WorkerLoop:
         self._doom = loop.create_future()
         tasks: set[asyncio.Future[None]] = {
             self._doom,
-            loop.create_task(self._poll()),
-            loop.create_task(self._beat()),
-            loop.create_task(self._hold()),
+            loop.create_task(self._kept(self._poll)),
+            loop.create_task(self._kept(self._beat)),
+            loop.create_task(self._kept(self._hold)),
         }
         pending = set(tasks)
         try:
@@ -232,24 +266,34 @@ class WorkerLoop:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _announce(self) -> None:
-        for function in self._registry.newest():
-            if function.id not in self._confirmed:
-                await self._remote.functions.register(function.request())
-        # What was confirmed now is sent again at the next registration (worker.md section 2).
-        self._confirmed.clear()
-        await self._announce_worker()
+    async def _kept(self, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let one loop run, again after an error of its own: neither the others nor the jobs notice."""
+        failures = 0
+        while True:
+            began = self._pace.monotonic()
+            try:
+                if failures:
+                    # Of the jobs of an answer that was not dealt with, the server learns here.
+                    await self._beat_once()
+                    self._enter("running")
+                await part()
+                return
+            except ApiError:
+                raise
+            except Exception as error:  # noqa: BLE001 - an error of our own: begin anew
+                lasted = self._pace.monotonic() - began
+                failures = 1 if lasted > self._rules.reconnect.longest else failures + 1
+                await self._restart(error, failures)
 
-    async def _announce_worker(self) -> None:
-        message = RegisterRequest(
-            worker_id=self._worker_id,
-            hostname=socket.gethostname(),
-            function_ids=tuple(function.id for function in self._registry.newest()),
-            max_concurrent_jobs=self._concurrency,
-            version=WorkerVersion(sdk=__version__, runtime=f"python-{platform.python_version()}"),
-            instance_id=self._instance_id,
-        )
-        await self._remote.workers.register(self._worker_id, message)
+    async def _restart(self, error: Exception, failures: int) -> None:
+        """Note an error of our own and let some time pass before the next try."""
+        self.restarts += 1
+        self.last_error = f"{type(error).__name__}: {error}"
+        self._enter("restarting")
+        wait = self._rules.reconnect.after(failures)
+        words = "the worker %s restarts in %.1f s after an error of its own; its jobs go on"
+        self.settings.logger.error(words, self._worker_id, wait, exc_info=error)
+        await self._pace.sleep(wait)
 
     async def _poll(self) -> None:
         failures = 0
@@ -289,14 +333,14 @@ class WorkerLoop:
 
     async def _room(self) -> int:
         """Return how many slots are free, once one is and no drain is under way."""
-        while (free := self._concurrency - len(self._desk.jobs)) <= 0 or self.state == "draining":
+        while (free := self.settings.concurrency - self._desk.load) <= 0 or self.state == "draining":
             self._desk.freed.clear()
             await self._desk.freed.wait()
         return free
 
     async def _beat(self) -> None:
         while True:
-            await self._pace.sleep(self._rules.heartbeat)
+            await self._reach.pause(self._rules.heartbeat, self._paced, early=False)
             await self._beat_once()
 
     async def _beat_once(self) -> None:
@@ -384,16 +428,12 @@ class WorkerLoop:
         if self.state != "draining":
             self.state = state
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: ApiError) -> None:
         self.state = "failed"
-        self._failure = error
-        self.last_error = str(error) if isinstance(error, ApiError) else f"{type(error).__name__}: {error}"
-        log.error(
-            "the worker %s has stopped: %s; define a function again to start it anew",
-            self._worker_id,
-            error,
-            exc_info=None if isinstance(error, ApiError) else error,
-        )
+        self.failure = error
+        remedy = ANOTHER_KEY if fatal(error) else "define a function again to start it anew"
+        self.last_error = f"{error}; {remedy}"
+        self.settings.logger.error("the worker %s has stopped: %s; %s", self._worker_id, error, remedy)
 
     def _doom_by(self, error: ApiError) -> None:
         if self._doom is not None and not self._doom.done():
@@ -408,7 +448,7 @@ class WorkerLoop:
     def _note(self, error: ApiError) -> None:
         self.last_error = str(error)
         self._away = unreachable(error)
-        log.info("worker %s: %s", self._worker_id, error)
+        self.settings.logger.info("worker %s: %s", self._worker_id, error)
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

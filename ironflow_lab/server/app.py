@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import threading
@@ -31,6 +32,7 @@ from ironflow_lab.server.protocol.functions import Functions
 from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.invoking import Invocations
 from ironflow_lab.server.protocol.runs import Runs
+from ironflow_lab.server.protocol.secrets import Secrets
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.server.store.desk import Desk
@@ -60,8 +62,10 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
 async def serve(config: ServeConfig, *, stop: asyncio.Event | None = None) -> None:
     """Serve until SIGTERM or SIGINT, or until `stop` is set; everything acknowledged is on disk.
 
-    Raises `ServerStartError` when the port or the data folder cannot be used.
+    Raises `ServerStartError` when the port or the data folder cannot be used, and where secrets are to be
+    encrypted.
     """
+    _refuse_master_key()
     listener = listen(config.host, config.port)
     ending = stop or asyncio.Event()
     try:
@@ -110,6 +114,16 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _refuse_master_key() -> None:
+    # Better not at all than in the belief that it encrypts.
+    if os.environ.get("IRONFLOW_MASTER_KEY", "").strip():
+        raise ServerStartError(
+            "IRONFLOW_MASTER_KEY is set, and this embedded server cannot encrypt secrets with it: it keeps them as"
+            " they are, in a file that only its owner can read; unset the variable here, or connect to a server"
+            " that encrypts"
+        )
+
+
 @asynccontextmanager
 async def _application(config: ServeConfig, ending: asyncio.Event) -> AsyncIterator[App]:
     waiting = Waiting(ending)
@@ -136,6 +150,7 @@ async def _application(config: ServeConfig, ending: asyncio.Event) -> AsyncItera
             history=history,
             events=EventLog(desk, reads),
             runs=runs,
+            secrets=Secrets(desk, reads),
             waiting=waiting,
             reads=reads,
             clock=config.clock,

@@ -21,6 +21,10 @@ class FakeClock:
         """Move forward."""
         self._now += round(seconds * SECOND)
 
+    def jump(self, instant: int) -> None:
+        """Go to an instant, unless it is past."""
+        self._now = max(self._now, instant)
+
 
 class CountingIds:
     """Ids that count from 1 for each prefix: `run_000001`."""

@@ -46,6 +46,15 @@ def in_data(data: Any, path: str) -> Any:
     return MISSING
 
 
+def bare(path: str) -> str:
+    """Return the path inside an event's data, without a leading `$.`, `event.data.` or `data.` (rulings.md 12)."""
+    path = path.removeprefix("$.")
+    for prefix in ("event.data.", "data."):
+        if path.startswith(prefix):
+            return path.removeprefix(prefix)
+    return path
+
+
 def in_event(event: dict[str, Any], path: str) -> Any:
     """Return what a path rooted at an event names; a leading `event.`, or a missing `data.`, is tolerated."""
     bare = path.removeprefix("$.").removeprefix("event.")

@@ -5,6 +5,14 @@ from __future__ import annotations
 import msgspec
 
 
+class Private(bytes):
+    """A body that no representation shows, not even a traceback that prints local variables."""
+
+    def __repr__(self) -> str:
+        """Return how long it is."""
+        return f"<{len(self)} private bytes>"
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What to send.
 

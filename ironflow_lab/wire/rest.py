@@ -23,7 +23,7 @@ from ironflow_lab.models.workers import (
     WorkerStatus,
 )
 from ironflow_lab.wire import codec, connect, problem
-from ironflow_lab.wire.message import Request, Response
+from ironflow_lab.wire.message import Private, Request, Response
 
 T = TypeVar("T")
 
@@ -36,7 +36,10 @@ AUDIT = "/api/v1/audit"
 AUDIT_SETTINGS = AUDIT + "/settings"
 EVENTS = "/api/v1/events"
 EVENT_NAMES = EVENTS + "/names"
+SECRETS = "/api/v1/secrets"
 _JSON = (("content-type", "application/json"),)
+# Secrets have no default environment: without an environment of its own a call names that of its key.
+CURRENT_ENVIRONMENT = ("x-ironflow-environment", "current")
 LONGEST_POLL = 25
 
 
@@ -171,6 +174,16 @@ def events_list(
 def event_names(*, sources: tuple[str, ...] = (), since: Instant = NOT_SET, until: Instant = NOT_SET) -> Request:
     """Return the read of which names the newest events bear."""
     return msgspec.structs.replace(events_list(sources=sources, since=since, until=until), path=EVENT_NAMES)
+
+
+def secret(
+    method: str, name: str = "", message: msgspec.Struct | None = None, *, headers: tuple[tuple[str, str], ...] = ()
+) -> Request:
+    """Return a call about one secret, or without a name about all (rest.md, Secrets)."""
+    path = f"{SECRETS}/{quote(name, safe='')}" if name else SECRETS
+    if message is None:
+        return Request(method=method, path=path, headers=headers, repeatable=method == "GET")
+    return Request(method=method, path=path, body=Private(codec.encode(message)), headers=(*_JSON, *headers))
 
 
 def audit_follow(run_id: str, *, cursor: str = "", limit: int = 0, wait: int = 0) -> Request:

@@ -23,7 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ironflow_lab.client import AsyncClient, Client
-from ironflow_lab.runtime.function import Durability, DurableFunction, function
+from ironflow_lab.runtime.definition import Durability
+from ironflow_lab.runtime.function import DurableFunction, function
 from tests.bench import shape
 
 VARIANTS = ("pipelined", "step")

@@ -19,8 +19,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from ironflow_lab.models.functions import ListFunctionHistoryResponse
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.pubsub import PublishResponse
+from ironflow_lab.models.runs import Run
 from ironflow_lab.models.server import Capabilities
 from ironflow_lab.models.workers import Assignment, JobEvent, JobUpdate, LeaseLine, WorkerStatus
 from ironflow_lab.runtime.function import DurableFunction, function
@@ -46,7 +48,7 @@ class Memory:
     server_url = "http://127.0.0.1:9123"
 
     def __init__(self) -> None:
-        self.workers = self.functions = self.topics = self.server = self
+        self.workers = self.functions = self.runs = self.topics = self.server = self
         self.counts: Counter[str] = Counter()
         self.todo: list[Assignment] = []
         self.left = 0
@@ -85,6 +87,12 @@ class Memory:
         self.counts["ack"] += 1
         await asyncio.sleep(0)
         return OK
+
+    async def get(self, run_id: str) -> Run:
+        raise AssertionError("no run is resumed here")
+
+    async def history(self, function_id: str, *, limit: int = 0, from_version: int = 0) -> ListFunctionHistoryResponse:
+        raise AssertionError("no run is resumed here")
 
     async def publish(self, topic: str, data: Any, *, idempotency_key: str = "", run_id: str = "") -> PublishResponse:
         return PublishResponse(event_id="evt")

@@ -37,10 +37,10 @@ def reread() -> Reread:
     return run
 
 
-def official_script(name: str, given: str = "") -> str:
+def official_script(name: str, given: str = "", *arguments: str) -> str:
     """Run a program of `official/` to its end and return its output."""
     done = subprocess.run(
-        [official_python(), OFFICIAL / name],
+        [official_python(), OFFICIAL / name, *arguments],
         input=given,
         env=clean_environment(),
         capture_output=True,

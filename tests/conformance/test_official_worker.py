@@ -71,6 +71,22 @@ def test_success(plain: Plain, worker: Official) -> None:
     assert run["maxAttempts"] == 25
 
 
+def test_secrets(plain: Plain, worker: Official) -> None:
+    """The handler has those that are kept; they stand in nothing that anybody can read afterwards."""
+    here = {"X-Ironflow-Environment-ID": "env_default"}
+    secret = {"name": f"{PREFIX}-a", "value": "sk_live_1234"}
+    assert plain.rest("POST", "/api/v1/secrets", secret, headers=here).status == 201
+    run_id = start(plain, "keys")
+    run = plain.ended(run_id)
+    assert run["status"] == "RUN_STATUS_COMPLETED", run
+    (started,) = worker.ledger.entries(run_id)
+    assert started.note == {f"{PREFIX}-a": "sk_live_1234"}
+    told = [run, plain.call("AuditService/GetAuditTrail", {"runId": run_id})]
+    told += [plain.call("ListFunctionHistory", {"functionId": f"{PREFIX}-keys"})]
+    assert len(told[1]["events"]) > 2, "the run is recorded"
+    assert "sk_live" not in str(told)
+
+
 def test_times_are_in_order(plain: Plain, worker: Official) -> None:
     run_id = start(plain, "plain")
     run, steps = plain.ended(run_id), plain.steps(run_id)

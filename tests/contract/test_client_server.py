@@ -16,7 +16,7 @@ from ironflow_lab.errors import (
     StaleExecutionError,
     UnimplementedError,
 )
-from ironflow_lab.models.functions import RegisterFunctionRequest, Trigger
+from ironflow_lab.models.functions import RegisterFunctionRequest, ThrottleConfig, Trigger
 from ironflow_lab.models.workers import (
     Assignment,
     Fence,
@@ -179,7 +179,7 @@ def test_what_the_server_refuses(server: LocalServer) -> None:
             client.workers.poll("w-unknown", available=1, wait=0)
         with pytest.raises(UnimplementedError):
             client.functions.register(
-                RegisterFunctionRequest(id="slow", triggers=(Trigger(event="x"),), throttle={"limit": 1})
+                RegisterFunctionRequest(id="slow", triggers=(Trigger(event="x"),), throttle=ThrottleConfig(limit=1))
             )
         with pytest.raises(InvalidArgumentError, match="8 MiB"):
             client.events.emit("order.big", "x" * 9_000_000)

@@ -38,6 +38,7 @@ METHODS = pb.methods()
 # The records that are not named as their message is.
 RENAMED: dict[type[msgspec.Struct], str] = {
     audit.AuditTrail: "GetAuditTrailResponse",
+    functions.CancelOn: "CancelOnSpec",
     timetravel.StepSnapshot: "TimeTravelStepSnapshot",
     timetravel.RunSnapshot: "TimeTravelRunStateSnapshot",
     timetravel.TimelineEvent: "TimeTravelTimelineEvent",
@@ -66,15 +67,7 @@ LEFT_OUT = {"Function": {"cancelOn", "circuitBreaker", "debounce", "nextRun", "t
 # What our record has and the message has no field for: in JSON only (rulings.md 29).
 JSON_ONLY = {"pauseBehavior"}
 # Messages that stay plain objects: their fields are refused or answered as a whole.
-PLAIN = {
-    "CancelOnSpec",
-    "CircuitBreakerConfig",
-    "ComponentHealth",
-    "DebounceConfig",
-    "HealthRequest",
-    "HealthResponse",
-    "ThrottleConfig",
-}
+PLAIN = {"ComponentHealth", "HealthRequest", "HealthResponse"}
 SCALARS = {
     inspect.StrType: {FieldDescriptor.TYPE_STRING},
     inspect.BoolType: {FieldDescriptor.TYPE_BOOL},

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from ironflow_lab import errors
-from ironflow_lab.models import audit, events, functions, pubsub, runs, server, timetravel, workers
+from ironflow_lab.models import audit, events, functions, pubsub, runs, secrets, server, timetravel, workers
 from ironflow_lab.models.instant import parse_instant
 from ironflow_lab.wire import codec, connect, discovery, payload, problem, rest
 from ironflow_lab.wire.message import Request, Response
@@ -37,7 +37,7 @@ VIEWS: dict[type[msgspec.Struct], str] = {
 }
 # Never on the wire as such: put together from an answer's headers and body.
 COMPOSED = {workers.Poll, rest._RawBatch}
-MODULES = (audit, events, functions, pubsub, runs, server, timetravel, workers, rest, discovery)
+MODULES = (audit, events, functions, pubsub, runs, secrets, server, timetravel, workers, rest, discovery)
 
 
 def golden(name: str) -> bytes:

@@ -18,12 +18,12 @@ from ironflow_lab import local
 from ironflow_lab.client import Client
 from ironflow_lab.local import lock, ports
 from ironflow_lab.models.functions import RegisterFunctionRequest, Trigger
-from ironflow_lab.models.workers import Assignment, JobUpdate, RegisterRequest
+from ironflow_lab.models.workers import Assignment, JobFault, JobUpdate, RegisterRequest
 from tests.contract.notebook_server import ROUTES, Answer, Listener, NotebookServer, started
 from tests.unit.history.reader import Reader
 
 KEY = "key-of-the-engine"
-READS = ("status", "runs", "runs/run_1/chunk", "runs/run_1/value")
+READS = ("status", "runs", "statuses", "runs/run_1/chunk", "runs/run_1/value")
 SHIP = RegisterFunctionRequest(id="ship", triggers=(Trigger(event="ship.asked"),), recording=True)
 
 
@@ -48,7 +48,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookServer
 def engine(jupyter: NotebookServer) -> Iterator[local.Local]:
     """The embedded server of the folder `here`; its discovery file says a key."""
     folder = jupyter.root / "here"
-    running = local.start(cwd=folder)
+    running = local.start(cwd=folder, port=0)
     with_key(folder)
     yield running
     local.stop(folder / ".ironflow", force=True)
@@ -148,6 +148,9 @@ def test_an_id_that_could_mean_something_else_is_not_there(jupyter: NotebookServ
         ("runs", {"limit": "many"}),
         ("runs", {"status": "done"}),
         ("runs", {"function": "f" * 201}),
+        ("statuses", {"runs": ",".join(f"run_{number}" for number in range(201))}),
+        ("statuses", {"runs": "run_1,../run_2"}),
+        ("statuses", {"runs": "r" * 130}),
         ("runs/run_1/chunk", {"after": "x"}),
         ("runs/run_1/chunk", {"wait": "21"}),
         ("runs/run_1/chunk", {"cursor": "c" * 201}),
@@ -193,6 +196,30 @@ def test_the_newest_runs_without_their_payloads(jupyter: NotebookServer, client:
     assert "no-store" in answer.headers
     assert [run["id"] for run in jupyter.get("runs", folder="here", status="running").json["runs"]] == [second]
     assert jupyter.get("runs", folder="here", function="other").json["runs"] == []
+    finish(client, job, None)
+
+
+def test_how_named_runs_stand(jupyter: NotebookServer, engine: local.Local, client: Client) -> None:
+    first, job = started_run(client, card="4242")
+    broken = JobUpdate(
+        status="failed",
+        error=JobFault(message="no funds\nsecret line", retryable=False),
+        execution_seq=job.execution_seq,
+        lease_token=job.lease_token,
+    )
+    client.workers.update("w-1", job.job_id, broken)
+    second, job = started_run(client, card="4242")
+    query: dict[str, str | int] = {"folder": "here", "server": f"{engine.url}/"}
+    for extra in ((), [f"run_{number}" for number in range(9)]):
+        answer = jupyter.get("statuses", runs=",".join((first, second, second, "run_never", *extra)), **query)
+        found = {run["id"]: (run["function_id"], run["status"], run["error"]) for run in answer.json["runs"]}
+        assert found == {first: ("ship", "failed", "no funds"), second: ("ship", "running", "")}
+        assert answer.json["unknown"] == ["run_never", *extra]
+        assert b"4242" not in answer.body
+    assert jupyter.get("statuses", runs="", **query).json == {"runs": [], "unknown": []}
+    # What a saved notebook says of another server is not to be mixed with this one's runs.
+    elsewhere = jupyter.get("statuses", folder="here", server="http://127.0.0.1:1", runs=first)
+    assert fault(elsewhere) == (409, "failed_precondition")
     finish(client, job, None)
 
 

@@ -43,10 +43,11 @@ def ended(event, count=1):
 class Notebook:
     """A kernel, and what each of its cells shows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, packages: Path | None = None) -> None:
+        """Start a kernel; what stands in `packages` is imported before what is installed."""
         self.manager = KernelManager()
         self.manager.start_kernel(
-            cwd=str(folder), env={**_environment(), "JPY_SESSION_NAME": str(folder / "tour.ipynb")}
+            cwd=str(folder), env={**_environment(packages), "JPY_SESSION_NAME": str(folder / "tour.ipynb")}
         )
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
@@ -107,11 +108,12 @@ class Notebook:
             self.manager.shutdown_kernel(now=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment(packages: Path | None) -> dict[str, str]:
     import os
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("IRONFLOW", "PYTEST"))}
-    return {**kept, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    path = ":".join(str(one) for one in (packages, Path(__file__).resolve().parents[2]) if one)
+    return {**kept, "PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +167,13 @@ def test_prints_appear_under_the_cell_that_defined_the_function(notebook: Notebo
     assert sorted(lines) == sorted(2 * ["a handler", "a async body", "a plain body", "WARNING a: a logged", "a end"])
     assert sorted(notebook.shown[plain].splitlines()) == ["p body", "p end", "p error"]
     assert notebook.settled(other).splitlines() == ["other before", "other after"]
-    shown = notebook.run("print(worker.logs(ids[0]), end='')")
+    shown = notebook.run("for line in worker.logs(ids[0]): print(line.step, line.level, line.text, sep='|')")
     assert notebook.settled(shown).splitlines() == [
-        "a handler",
-        "a async body",
-        "a plain body",
-        "WARNING a: a logged",
-        "a end",
+        "||a handler",
+        "one||a async body",
+        "two||a plain body",
+        "|WARNING|a logged",
+        "||a end",
     ]
 
 
@@ -217,13 +219,13 @@ def test_a_megabyte_is_cut_and_its_end_is_kept(notebook: Notebook) -> None:
         "        print(f'line {n:06d} ' + 'x' * 50)\n"
         "worker.add(big)\n"
     )
-    after = notebook.run("ids = ended('big'); print(len(worker.logs(ids[0])), worker.logs(ids[0])[-64:-52])")
+    after = notebook.run("ids = ended('big'); kept = worker.logs(ids[0]); print(len(kept), kept[-1].text[:11])")
     shown = notebook.until(cell, "output cut after 64 kB")
     assert len(shown) < output.SHOWN_PER_SEGMENT + 500
     assert shown.startswith("line 000000")
     assert "lab.worker.logs('run_" in shown
-    size, last = notebook.settled(after).split(" ", 1)
-    assert output.KEPT_PER_RUN - 100 < int(size) <= output.KEPT_PER_RUN
+    count, last = notebook.settled(after).split(" ", 1)
+    assert 1000 < int(count) <= 5000
     assert last.strip() == "line 019999"
 
 
@@ -304,8 +306,15 @@ def test_a_busy_kernel_ends_at_once_and_its_runs_go_on_elsewhere(
     notebook: Notebook, folder: Path, server: LocalServer
 ) -> None:
     """Comes last: it ends the notebook's kernel."""
-    define = "@function('stuck', on='stuck')\ndef stuck(ctx):\n    import time\n    "
-    notebook.run(define + "time.sleep(600)\nworker.add(stuck)")
+    # The same code in both: a run finishes on the code it began with.
+    define = (
+        "@function('stuck', on='stuck')\n"
+        "def stuck(ctx):\n"
+        "    if first: import time; time.sleep(600)\n"
+        "    return 'taken over'\n"
+        "worker.add(stuck)"
+    )
+    notebook.run("first = True\n" + define)
     cell = notebook.run("[stuck_run] = client.events.emit('stuck').run_ids; print(stuck_run, worker.worker_id)")
     run_id, worker_id = notebook.settled(cell).split()
     notebook.client.shutdown()
@@ -314,7 +323,7 @@ def test_a_busy_kernel_ends_at_once_and_its_runs_go_on_elsewhere(
     second = Notebook(folder)
     try:
         second.run(PREPARE.format(url=server.url, folder=str(folder)))
-        second.run(define + "return 'taken over'\nworker.add(stuck)")
+        second.run("first = False\n" + define)
         done = second.run(
             f"client.runs.wait([{run_id!r}], timeout=30)\nprint(client.runs.get({run_id!r}).output, worker.worker_id)"
         )

@@ -46,6 +46,30 @@ async def print_label(ctx):
 
 
 """
+BIG = """
+emission = lab.emit("order.placed", {"order_id": 7, "total": 120})
+print(emission.runs[0].function_id, emission.result, sep="\\n")
+"""
+APPROVING = """
+import asyncio
+import ironflow_lab as il
+
+
+@il.function("approve")
+async def approve(ctx):
+    await ctx.step.run("charge", lambda: 99)
+    await ctx.step.sleep("cool-off", "7d")
+    word = await ctx.step.wait_for_event("approval", "order.approved")
+    return {"order": ctx.event.data["id"], "by": word.data["by"]}
+
+
+"""
+TESTED = """
+test_an_order_is_approved()
+test_it_survives_a_crash_at_any_moment()
+asyncio.run(test_the_handler_alone())
+print("all passed")
+"""
 HELD = """
 emission = lab.emit("order.placed", {"order_id": 7, "customer": "Ada", "total": 3, "items": ["cup", "pot"]})
 run = lab.run(emission.run_ids[0])
@@ -64,10 +88,20 @@ def test_the_first_notebook_runs(tmp_path: Path) -> None:
 
 
 def test_the_function_that_does_everything_is_held_corrected_and_goes_on(tmp_path: Path) -> None:
-    verbs = EXAMPLES[2].partition("run.patch")[0].replace('run = lab.run("run_…")', "")
-    said = executed(tmp_path, AROUND + EXAMPLES[1] + HELD + verbs + APPROVED)
+    verbs = EXAMPLES[4].partition("run.patch")[0].replace('run = lab.run("run_…")', "")
+    said = executed(tmp_path, AROUND + EXAMPLES[3] + HELD + verbs + APPROVED)
     assert said[-2:] == ["event {'amount': 12.5}", "<cup><pot>"]
     assert "refunded" not in said
+
+
+def test_the_typed_handler_runs(tmp_path: Path) -> None:
+    around = AROUND.replace('order["total"]', "order.total")
+    said = executed(tmp_path, "from dataclasses import dataclass\n" + around + EXAMPLES[1] + BIG)
+    assert said[-2:] == ["order-placed-handler", "{'amount': 120.0}"]
+
+
+def test_the_testing_kit_is_used_as_shown(tmp_path: Path) -> None:
+    assert executed(tmp_path, APPROVING + EXAMPLES[2] + TESTED)[-1] == "all passed"
 
 
 def executed(folder: Path, code: str) -> list[str]:

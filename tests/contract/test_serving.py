@@ -50,6 +50,15 @@ class TestServing:
         await serving
         listen("127.0.0.1", int(url.rpartition(":")[2])).close()
 
+    async def test_a_key_for_encryption_is_not_taken_in_vain(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("IRONFLOW_MASTER_KEY", "a1" * 32)
+        with pytest.raises(ServerStartError, match="cannot encrypt secrets") as refusal:
+            await serve(ServeConfig(data_dir=tmp_path / "new", port=0))
+        assert "a1a1" not in str(refusal.value)
+        assert not (tmp_path / "new").exists()
+
     async def test_a_failing_announcement_ends_it(self, tmp_path: Path) -> None:
         def fails(url: str) -> None:
             raise ServerStartError("nobody is to know")

@@ -126,6 +126,21 @@ class TestOpening:
         open_writer(tmp_path).close()
         assert "more" in dict(schema(tmp_path))
 
+    def test_only_its_owner_can_read_it(self, tmp_path: Path) -> None:
+        """Also what an earlier version left, and what SQLite puts beside it."""
+        writer = open_writer(tmp_path)
+        writer.execute("INSERT INTO secrets VALUES ('e', 'n', 'v', '', 1, 0, 0)")
+        made = sorted(path.name for path in tmp_path.iterdir())
+        assert made == [FILE, FILE + "-shm", FILE + "-wal"]
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+        writer.close()
+        for name in made:
+            (tmp_path / name).touch()
+            (tmp_path / name).chmod(0o644)
+        writer = open_writer(tmp_path)
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+        writer.close()
+
     def test_a_reader_cannot_write(self, tmp_path: Path) -> None:
         open_writer(tmp_path).close()
         reader = open_reader(tmp_path)

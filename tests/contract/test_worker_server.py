@@ -13,6 +13,7 @@ import pytest
 from ironflow_lab.client._async.client import AsyncClient
 from ironflow_lab.client._sync.client import Client
 from ironflow_lab.errors import UnimplementedError
+from ironflow_lab.models.functions import DebounceConfig
 from ironflow_lab.models.runs import Run
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.service import Worker
@@ -256,7 +257,7 @@ def test_a_refusal_of_the_server_reaches_the_cell(plant: Plant, monkeypatch: pyt
     @function("late", on="late")
     async def late(ctx: Any) -> None: ...
 
-    asking = msgspec.structs.replace(late.request(), debounce={"periodMs": 1000})
+    asking = msgspec.structs.replace(late.request(), debounce=DebounceConfig(period_ms=1000))
     monkeypatch.setattr(late, "request", lambda: asking)
     with pytest.raises(UnimplementedError):
         plant.add(late)

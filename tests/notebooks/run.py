@@ -6,6 +6,7 @@ nor an earlier test are seen; the server that they start is ended afterwards.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-NBVAL = ("-p", "nbval", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
+NBVAL = ("-p", "nbval", "-p", "restarting", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +35,9 @@ def executed(folder: Path, arguments: list[str]) -> int:
     """Run pytest on the notebooks in `folder` with the repository's settings."""
     settings = ("-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder), "-p", "no:cacheprovider")
     command = (sys.executable, "-m", "pytest", *settings, *NBVAL, "--durations=10", str(folder), *arguments)
-    return subprocess.run(command, cwd=folder, check=False).returncode
+    # For the plugin of ours.
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
 
 
 if __name__ == "__main__":

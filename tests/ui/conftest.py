@@ -10,10 +10,15 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from http.cookiejar import CookieJar
 from pathlib import Path
 from time import monotonic
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import nbformat
 import pytest
@@ -60,6 +65,41 @@ class JupyterLab:
         notebook.cells = [nbformat.v4.new_code_cell(source) for source in cells]
         nbformat.write(notebook, self.folder / name)
         return name
+
+
+class Kernels:
+    """The kernels of a JupyterLab, begun before the page that shows them and ended after it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ending = ThreadPoolExecutor(1)
+        self._cookies = CookieJar()
+        self._opener = build_opener(HTTPCookieProcessor(self._cookies))
+        # The page has the cookie that a request which changes something must repeat.
+        self._opener.open(f"{url}/lab", timeout=30).close()
+
+    def begin(self, path: str) -> str:
+        """Start the kernel of a notebook, which the page then finds; return the session's id."""
+        session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        found: str = json.loads(self._send("POST", "api/sessions", session))["id"]
+        return found
+
+    def end(self, session: str) -> None:
+        """Shut the kernel of a session down while the next test begins."""
+        self._ending.submit(self._end, session)
+
+    def _end(self, session: str) -> None:
+        # A test may have ended it.
+        with suppress(HTTPError):
+            self._send("DELETE", f"api/sessions/{session}")
+
+    def _send(self, method: str, path: str, content: object = None) -> bytes:
+        headers = {"X-XSRFToken": next(one.value or "" for one in self._cookies if one.name == "_xsrf")}
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(f"{self._url}/{path}", body, headers, method=method)
+        with self._opener.open(request, timeout=60) as answer:
+            told: bytes = answer.read()
+        return told
 
 
 class Traffic:
@@ -205,6 +245,12 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]
 
 
 @pytest.fixture(scope="session")
+def kernels(jupyterlab: JupyterLab) -> Kernels:
+    """The kernels of the JupyterLab, which end with it at the latest."""
+    return Kernels(jupyterlab.url)
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "browser.py")], capture_output=True, text=True, check=True
@@ -231,7 +277,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def open_notebook(
-    jupyterlab: JupyterLab, browser: Browser, request: pytest.FixtureRequest
+    jupyterlab: JupyterLab, kernels: Kernels, browser: Browser, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], Notebook]]:
     """Return a function that opens a notebook in a workspace and a page of its own."""
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
@@ -241,7 +287,10 @@ def open_notebook(
     # JupyterLab restores a workspace with all its tabs: no two tests may share one.
     own = secrets.token_hex(4)
 
+    begun: list[str] = []
+
     def opened(name: str) -> Notebook:
+        begun.append(kernels.begin(name))
         workspace = f"{Path(name).stem}-{own}"
         page.goto(f"{jupyterlab.url}/lab/workspaces/{workspace}/tree/{name}")
         page.locator("#jp-main-statusbar", has_text="Python 3 (ipykernel) | Idle").wait_for()
@@ -253,6 +302,8 @@ def open_notebook(
         page.screenshot(path=SHOTS / f"failed-{request.node.name}.png")
         print("the page complained:", *traffic.errors, sep="\n  ")
     context.close()
+    for session in begun:
+        kernels.end(session)
 
 
 def _free_port() -> int:

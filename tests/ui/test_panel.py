@@ -36,13 +36,13 @@ LATER = "later = lab.emit('greet.asked', {'rest': '3s'})"
 
 
 @pytest.fixture
-def folder(jupyterlab: JupyterLab) -> Iterator[Path]:
+def folder(jupyterlab: JupyterLab, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A folder with a data folder of its own, and the file that a killed server left there.
 
     Without the file whatever listens at the default address would be found.
     """
-    path = jupyterlab.folder / "panel"
-    (path / ".ironflow").mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = jupyterlab.folder / request.node.name
+    (path / ".ironflow").mkdir(mode=0o700, parents=True)
     stale = {"version": 1, "url": f"http://127.0.0.1:{ports.next_free(9500)}", "instance": "gone"}
     (path / ".ironflow" / "engine.json").write_bytes(msgspec.json.encode(stale))
     yield path
@@ -76,8 +76,7 @@ def kill(folder: Path) -> str:
 def test_the_panel_from_no_server_to_a_run_that_is_followed(
     jupyterlab: JupyterLab, folder: Path, open_notebook: Callable[[str], Notebook]
 ) -> None:
-    jupyterlab.write("panel/panel.ipynb", CONNECT, GREET, EMIT, LATER)
-    notebook = open_notebook("panel/panel.ipynb")
+    notebook = open_notebook(jupyterlab.write(f"{folder.name}/panel.ipynb", CONNECT, GREET, EMIT, LATER))
     page, panel = notebook.page, panel_of(notebook.page)
 
     expect(panel).to_contain_text("No server")
@@ -134,8 +133,7 @@ def test_a_cell_is_inserted_for_whoever_asks(
     jupyterlab: JupyterLab, folder: Path, open_notebook: Callable[[str], Notebook]
 ) -> None:
     local.start(cwd=folder)
-    jupyterlab.write("panel/insert.ipynb", "x = 1")
-    notebook = open_notebook("panel/insert.ipynb")
+    notebook = open_notebook(jupyterlab.write(f"{folder.name}/insert.ipynb", "x = 1"))
     page = notebook.page
     handled = page.evaluate(
         """() => !document.querySelector('.jp-NotebookPanel').dispatchEvent(new CustomEvent(
@@ -150,8 +148,7 @@ def test_a_cell_is_inserted_for_whoever_asks(
 
 def test_the_panel_by_keyboard(jupyterlab: JupyterLab, folder: Path, open_notebook: Callable[[str], Notebook]) -> None:
     local.start(cwd=folder)
-    jupyterlab.write("panel/keys.ipynb", CONNECT, GREET, EMIT, EMIT)
-    notebook = open_notebook("panel/keys.ipynb")
+    notebook = open_notebook(jupyterlab.write(f"{folder.name}/keys.ipynb", CONNECT, GREET, EMIT, EMIT))
     page, panel = notebook.page, panel_of(notebook.page)
     notebook.run_cells(0, 1, 2, 3)
     newest, older = (panel.locator(".ifp-run").nth(index) for index in (0, 1))

@@ -271,10 +271,31 @@ SENTINEL = """() => {
 }"""
 
 
-def test_what_an_operator_did_shows_as_that(jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> None:
-    cell = f"{IMPORTS}\nw = Scrubber(scrub_runs.packed(scrub_runs.undone()))\nw.t = 18\nw"
-    jupyterlab.write("undone-scrub.ipynb", cell)
+def test_what_an_operator_did_shows_as_that_and_runs_of_no_event_and_of_one(
+    jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]
+) -> None:
+    jupyterlab.write(
+        "undone-scrub.ipynb",
+        f"{IMPORTS}\nfrom ironflow_lab.history.pack import Packer\n"
+        "w = Scrubber(scrub_runs.packed(scrub_runs.undone()))\nw.t = 18\nw",
+        "Scrubber(Packer('run_none', 'f', note='Not recorded.'))",
+        "Scrubber(scrub_runs.packed(scrub_runs.story()[:1]))",
+    )
     view = opened(open_notebook, "undone-scrub.ipynb")
+    _an_operator_s_doings(view)
+    notebook = view.notebook
+    notebook.run_cells(1, 2)
+    none, one = notebook.page.locator(".ifl-scrub").nth(1), notebook.page.locator(".ifl-scrub").nth(2)
+    expect(none).to_contain_text("Not recorded. Nothing is recorded of this run yet.")
+    expect(one).to_have_attribute("data-position", "1")
+    one.get_by_role("slider").focus()
+    notebook.page.keyboard.press("ArrowLeft")
+    expect(one).to_have_attribute("data-position", "0")
+    expect(one).to_contain_text("Before the run was created")
+    assert notebook.traffic.errors == []
+
+
+def _an_operator_s_doings(view: View) -> None:
     view.at(18)
     expect(view.track).to_have_attribute("aria-valuetext", "event 18 of 25: Step ship discarded")
     ghosts = view.names.locator(".ifl-name[data-ghost]")
@@ -325,25 +346,6 @@ def test_hostile_names_and_values_are_text(jupyterlab: JupyterLab, open_notebook
     assert notebook.traffic.beyond(jupyterlab.url) == []
     assert notebook.traffic.errors == []
     assert re.search("<img src=x", view.root.inner_text())
-
-
-def test_runs_of_no_event_and_of_one(jupyterlab: JupyterLab, open_notebook: Callable[[str], Notebook]) -> None:
-    jupyterlab.write(
-        "small.ipynb",
-        f"{IMPORTS}\nfrom ironflow_lab.history.pack import Packer",
-        "Scrubber(Packer('run_none', 'f', note='Not recorded.'))",
-        "Scrubber(scrub_runs.packed(scrub_runs.story()[:1]))",
-    )
-    notebook = open_notebook("small.ipynb")
-    notebook.run_cells(0, 1, 2)
-    none, one = notebook.page.locator(".ifl-scrub").first, notebook.page.locator(".ifl-scrub").nth(1)
-    expect(none).to_contain_text("Not recorded. Nothing is recorded of this run yet.")
-    expect(one).to_have_attribute("data-position", "1")
-    one.get_by_role("slider").focus()
-    notebook.page.keyboard.press("ArrowLeft")
-    expect(one).to_have_attribute("data-position", "0")
-    expect(one).to_contain_text("Before the run was created")
-    assert notebook.traffic.errors == []
 
 
 def test_a_saved_notebook_scrubs_without_a_kernel(

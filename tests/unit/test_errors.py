@@ -11,6 +11,7 @@ from ironflow_lab.errors import (
     BY_CODE,
     ApiError,
     DefinitionError,
+    GuardError,
     IronflowError,
     NonRetryableError,
     PayloadError,
@@ -18,7 +19,10 @@ from ironflow_lab.errors import (
     StaleExecutionError,
     StepError,
     StepFailure,
+    StepTimeoutError,
+    is_retryable,
 )
+from ironflow_lab.runtime import faults
 
 
 def tree() -> list[type[IronflowError]]:
@@ -87,6 +91,31 @@ def test_the_table_leads_back_to_the_code() -> None:
     for code, kind in BY_CODE.items():
         assert code in shared or kind.code == code
     assert BY_CODE["STALE_EXECUTION"] is StaleExecutionError
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("x"), True),
+        (SystemExit(1), True),
+        (StepError("x"), True),
+        (StepTimeoutError("x"), True),
+        (RetryAfterError("x", delay=1), True),
+        (StepError("x", retryable=False), False),
+        (NonRetryableError("x"), False),
+        (PayloadError("x"), False),
+        (DefinitionError("x"), False),
+        (GuardError("x"), False),
+        (ApiError("x", retryable=True), True),
+        (ApiError("x"), False),
+        (ExceptionGroup("x", [ValueError("a"), StepError("b")]), True),
+        (ExceptionGroup("x", [ValueError("a"), ExceptionGroup("y", [NonRetryableError("b")])]), False),
+    ],
+)
+def test_whether_another_try_may_help(error: BaseException, expected: bool) -> None:
+    assert is_retryable(error) is expected
+    if not isinstance(error, ApiError | GuardError):
+        assert faults.advice(error)[1] is expected, "what the worker does with it in a handler"
 
 
 def test_an_api_error_tells_all() -> None:

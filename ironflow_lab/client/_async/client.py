@@ -11,6 +11,7 @@ from ironflow_lab.client._async.connection import AsyncConnection
 from ironflow_lab.client._async.events import AsyncEvents
 from ironflow_lab.client._async.functions import AsyncFunctions
 from ironflow_lab.client._async.runs import AsyncRuns
+from ironflow_lab.client._async.secrets import AsyncSecrets
 from ironflow_lab.client._async.server import AsyncServer
 from ironflow_lab.client._async.topics import AsyncTopics
 from ironflow_lab.client._async.transport import AsyncHttpTransport, AsyncTransport
@@ -22,7 +23,7 @@ from ironflow_lab.wire.retry import RetryPolicy
 
 
 class AsyncClient:
-    """The remote API of one server: `server`, `functions`, `events`, `topics`, `runs`, `audit`, `workers`.
+    """The remote API of one server: `server`, `functions`, `events`, `topics`, `runs`, `audit`, `secrets`, `workers`.
 
     What is not given comes from `IRONFLOW_SERVER_URL` (or `IRONFLOW_URL`), `IRONFLOW_API_KEY` and
     `IRONFLOW_ENV`, then from the discovery file of a local server, then it is http://localhost:9123.
@@ -57,6 +58,7 @@ class AsyncClient:
         self.topics = AsyncTopics(connection)
         self.runs = AsyncRuns(connection)
         self.audit = AsyncAudit(connection)
+        self.secrets = AsyncSecrets(connection, settings.environment)
         self.workers = AsyncWorkers(connection)
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from ironflow_lab.client._sync.connection import Connection
 from ironflow_lab.client._sync.events import Events
 from ironflow_lab.client._sync.functions import Functions
 from ironflow_lab.client._sync.runs import Runs
+from ironflow_lab.client._sync.secrets import Secrets
 from ironflow_lab.client._sync.server import Server
 from ironflow_lab.client._sync.topics import Topics
 from ironflow_lab.client._sync.transport import HttpTransport, Transport
@@ -23,7 +24,7 @@ from ironflow_lab.wire.retry import RetryPolicy
 
 
 class Client:
-    """The remote API of one server: `server`, `functions`, `events`, `topics`, `runs`, `audit`, `workers`.
+    """The remote API of one server: `server`, `functions`, `events`, `topics`, `runs`, `audit`, `secrets`, `workers`.
 
     What is not given comes from `IRONFLOW_SERVER_URL` (or `IRONFLOW_URL`), `IRONFLOW_API_KEY` and
     `IRONFLOW_ENV`, then from the discovery file of a local server, then it is http://localhost:9123.
@@ -56,6 +57,7 @@ class Client:
         self.topics = Topics(connection)
         self.runs = Runs(connection)
         self.audit = Audit(connection)
+        self.secrets = Secrets(connection, settings.environment)
         self.workers = Workers(connection)
 
     def __repr__(self) -> str:

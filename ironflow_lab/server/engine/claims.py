@@ -200,6 +200,7 @@ def _assignment(queued: QueuedRun, sequence: int, token: str, expires: Instant) 
         event=_event(queued.event),
         completed_steps=queued.completed,
         step_sequence_base=queued.next_sequence,
+        context=queued.context,
     )
 
 

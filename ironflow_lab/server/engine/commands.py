@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ironflow_lab.models.functions import RegisterFunctionRequest
+from ironflow_lab.models.secrets import CreateSecretRequest, PatchSecretRequest, UpdateSecretRequest
 from ironflow_lab.models.workers import Fence, JobUpdate
 
 
@@ -155,6 +156,36 @@ class RedactRun(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
 
 
+class CreateSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep a new secret."""
+
+    env: str
+    request: CreateSecretRequest
+
+
+class UpdateSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a secret a new value."""
+
+    env: str
+    name: str
+    request: UpdateSecretRequest
+
+
+class PatchSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """Rename a secret or describe it anew."""
+
+    env: str
+    name: str
+    request: PatchSecretRequest
+
+
+class DeleteSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """Forget a secret."""
+
+    env: str
+    name: str
+
+
 class Explain(msgspec.Struct, frozen=True, kw_only=True):
     """Ask why a run is not executing; changes nothing."""
 
@@ -271,6 +302,10 @@ Command = (
     | RedactEvent
     | RedactStep
     | RedactRun
+    | CreateSecret
+    | UpdateSecret
+    | PatchSecret
+    | DeleteSecret
     | Explain
     | RegisterWorker
     | Heartbeat

@@ -20,6 +20,7 @@ from ironflow_lab.server.engine import (
     redaction,
     reports,
     runs,
+    secrets,
     timers,
     trail,
 )
@@ -46,6 +47,10 @@ DECISIONS: dict[type, Decide] = {
     commands.DeleteRuns: erase.delete_runs,
     commands.RedactRun: erase.redact_run,
     commands.RedactStep: erase.redact_step,
+    commands.CreateSecret: secrets.create,
+    commands.UpdateSecret: secrets.update,
+    commands.PatchSecret: secrets.patch,
+    commands.DeleteSecret: secrets.delete,
     commands.RegisterWorker: claims.register,
     commands.Heartbeat: claims.heartbeat,
     commands.Hold: claims.hold,

@@ -10,6 +10,7 @@ from ironflow_lab.errors import InvalidArgumentError, UnimplementedError
 from ironflow_lab.models.functions import RegisterFunctionRequest
 from ironflow_lab.models.runs import ExecutionMode
 from ironflow_lab.server.engine import conditions
+from ironflow_lab.server.engine.secrets import check_name
 from ironflow_lab.server.engine.trail import PROFILES
 from ironflow_lab.wire import eventpath, patterns
 
@@ -17,12 +18,12 @@ PAUSE_BEHAVIOR = "__ironflow_pause_behavior"
 _PAUSE_BEHAVIORS = ("hold", "release")
 _ID = re.compile(r"[^\s*>\x00-\x1f\x7f-\x9f]{1,255}")
 _MOST_TRIGGERS = 100
+_MOST_SECRETS = 100
 _ABSENT = {
     "debounce": "debounce",
     "throttle": "throttling",
     "circuit_breaker": "circuit breakers",
     "cancel_on": "cancel-on events",
-    "secrets": "secrets",
     "actor_key": "actor routing",
     "endpoint_url": "push endpoints",
 }
@@ -50,6 +51,7 @@ def normalise(request: RegisterFunctionRequest) -> RegisterFunctionRequest:
     _check_retry(request)
     _check_recording(request)
     _check_concurrency(request)
+    _check_secrets(request)
     if request.timeout_ms < 0:
         raise InvalidArgumentError(f"function {request.id!r}: timeout_ms must not be negative")
     return msgspec.structs.replace(
@@ -57,6 +59,7 @@ def normalise(request: RegisterFunctionRequest) -> RegisterFunctionRequest:
         name=request.name or request.id,
         preferred_mode=ExecutionMode("pull"),
         change_reason="",
+        secrets=tuple(dict.fromkeys(request.secrets)),
         pause_behavior=_pause_behavior(request),
     )
 
@@ -127,6 +130,18 @@ def _check_concurrency(request: RegisterFunctionRequest) -> None:
     wrong = eventpath.fault(lane.key) if lane.key else None
     if wrong is not None:
         raise InvalidArgumentError(f"function {request.id!r}: concurrency.key: {wrong}")
+
+
+def _check_secrets(request: RegisterFunctionRequest) -> None:
+    if len(request.secrets) > _MOST_SECRETS:
+        raise InvalidArgumentError(
+            f"function {request.id!r}: at most {_MOST_SECRETS} secrets, and this one has {len(request.secrets)}"
+        )
+    for name in request.secrets:
+        try:
+            check_name(name)
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"function {request.id!r}: {error.message}") from None
 
 
 def _pause_behavior(request: RegisterFunctionRequest) -> str:

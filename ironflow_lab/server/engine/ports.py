@@ -18,6 +18,7 @@ from ironflow_lab.models.functions import (
     ListFunctionsResponse,
 )
 from ironflow_lab.models.runs import ListRunsRequest, ListRunsResponse, PausedState, Run, Step
+from ironflow_lab.models.secrets import SecretInfo
 from ironflow_lab.models.timetravel import GetRunTimelineResponse, StepOutput
 from ironflow_lab.server.engine.commands import Claim, Command
 from ironflow_lab.server.engine.fold import StateAnswer
@@ -147,6 +148,14 @@ class Reads(Protocol):
 
     async def event_names(self, env: str, asked: EventsAsked) -> EventNames:
         """Return which names the newest events bear, and how often."""
+        ...
+
+    async def secret(self, env: str, name: str) -> SecretInfo:
+        """Return what is known of a secret, which is not its value; raises `NotFoundError`."""
+        ...
+
+    async def secrets(self, env: str) -> tuple[SecretInfo, ...]:
+        """Return what is known of every secret, by name."""
         ...
 
     async def audit_trail(self, env: str, asked: AuditAsked) -> AuditTrail:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ironflow_lab.models.functions import RegisterFunctionRequest
-from ironflow_lab.models.workers import CompletedStep
+from ironflow_lab.models.workers import CompletedStep, JobContext
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,10 +199,14 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueuedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that may be handed out, with what its worker needs to know; `free` is the room in its lane."""
+    """A run that may be handed out, with what its worker needs to know; `free` is the room in its lane.
+
+    `context` holds the secrets that its function declares, as far as they are kept.
+    """
 
     run: RunState
     event: EventState
     completed: tuple[CompletedStep, ...]
     next_sequence: int
     free: int = 0
+    context: JobContext | msgspec.UnsetType = msgspec.UNSET

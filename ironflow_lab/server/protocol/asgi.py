@@ -22,6 +22,7 @@ from ironflow_lab.server.protocol.exchange import Disconnected, Exchange, Receiv
 from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.messages import read
 from ironflow_lab.server.protocol.runs import Runs
+from ironflow_lab.server.protocol.secrets import Secrets
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.wire import codec, discovery
@@ -32,6 +33,7 @@ from ironflow_lab.wire.rest import (
     LAB_AUDIT,
     LAB_WAIT,
     LAB_WHY,
+    SECRETS,
     WORKERS,
     RunsWaitRequest,
     RunsWaitResponse,
@@ -63,6 +65,7 @@ FEATURES = (
     "trigger-expressions",
     "concurrency",
     "polling-workers",
+    "secrets",
     "recording",
     "audit",
     "time-travel",
@@ -80,6 +83,7 @@ class App:
         history: History,
         events: EventLog,
         runs: Runs,
+        secrets: Secrets,
         waiting: Waiting,
         reads: Reads,
         clock: Clock,
@@ -87,7 +91,7 @@ class App:
         token: str,
     ) -> None:
         self._connect, self._workers, self._history, self._runs = connect, workers, history, runs
-        self._events = events
+        self._events, self._secrets = events, secrets
         self._waiting, self._reads, self._clock = waiting, reads, clock
         self._version, self._token = version, token
 
@@ -118,6 +122,8 @@ class App:
             await self._history.serve(exchange)
         elif path == EVENTS or path.startswith(EVENTS + "/"):
             await self._events.serve(exchange)
+        elif path == SECRETS or path.startswith(SECRETS + "/"):
+            await self._secrets.serve(exchange)
         elif path.startswith(_LAB_RUNS) and path.endswith(_FOLLOW) and exchange.method == "GET":
             await self._history.follow(exchange, unquote(path[len(_LAB_RUNS) : -len(_FOLLOW)]))
         elif path.startswith(_LAB_RUNS) and path.endswith(_WHY) and exchange.method == "GET":

@@ -17,13 +17,24 @@ _NESTED: dict[type[msgspec.Struct], dict[str, type[msgspec.Struct]]] = {
     functions.RegisterFunctionRequest: {
         "retry": functions.RetryConfig,
         "concurrency": functions.ConcurrencyConfig,
+        "debounce": functions.DebounceConfig,
+        "throttle": functions.ThrottleConfig,
+        "circuitBreaker": functions.CircuitBreakerConfig,
+        "circuit_breaker": functions.CircuitBreakerConfig,
+        "cancelOn": functions.CancelOn,
+        "cancel_on": functions.CancelOn,
     },
     events.TriggerBatchRequest: {"events": events.TriggerRequest},
 }
 # How a reader complains of a field of bytes that does not hold base64.
 _BYTES = ("`bytes`", "base64")
 # Fields that hold records; what lies below any other belongs to the user, nulls included.
-_RECORDS = frozenset({"concurrency", "error", "events", "jobs", "retry", "steps", "triggers", "version", "yield"})
+_RECORDS = frozenset(
+    {
+        *("cancelOn", "circuitBreaker", "concurrency", "debounce", "error", "events", "jobs", "retry", "steps"),
+        *("throttle", "triggers", "version", "yield"),
+    }
+)
 
 
 def read(body: bytes, kind: type[Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ironflow_lab.models.events import TriggerResponse
-from ironflow_lab.models.workers import CompletedStep, Yield
+from ironflow_lab.models.workers import CompletedStep, JobContext, Yield
 from ironflow_lab.server.engine import commands
 from ironflow_lab.server.engine.claims import MOST_JOBS, ClaimState, WorkerRuns
 from ironflow_lab.server.engine.commands import run_of_job
@@ -29,8 +29,17 @@ from ironflow_lab.server.engine.records import (
 )
 from ironflow_lab.server.engine.steps import run_of_step
 from ironflow_lab.server.engine.waits import text_at
-from ironflow_lab.server.store import load_erase, load_events, load_functions, queries
-from ironflow_lab.server.store.rows import event_of, function_by_id, function_of, run_by_id, run_of, step_of, timer_of
+from ironflow_lab.server.store import load_erase, load_events, load_functions, load_secrets, queries
+from ironflow_lab.server.store.rows import (
+    definition_of,
+    event_of,
+    function_by_id,
+    function_of,
+    run_by_id,
+    run_of,
+    step_of,
+    timer_of,
+)
 
 _SQL = queries.load("loads")
 _RUNS, _TIMERS, _STEPS = (_SQL[name] + " " for name in ("runs", "timers", "steps"))
@@ -130,26 +139,35 @@ def _claim(db: sqlite3.Connection, command: commands.Claim, now: int) -> ClaimSt
     worker = _worker(db, command.env, command.worker_id)
     if worker is None:
         return ClaimState()
-    rows = []
+    rows, secrets = [], dict[str, tuple[str, ...]]()
     most = min(command.available, MOST_JOBS)
     for function_id in worker.function_ids:
         found = {"env": command.env, "function_id": function_id, "limit": most}
-        if db.execute(_SQL["hands_out"], found).fetchone() is not None:
+        function = db.execute(_SQL["hands_out"], found).fetchone()
+        if function is not None:
+            secrets[function_id] = definition_of(function[0]).secrets
             rows += db.execute(_RUNS + _SQL["queue"], found).fetchall()
             if db.execute(_SQL["has_lanes"], found).fetchone() is not None:
                 rows += db.execute(_RUNS + _SQL["queue_of_lanes"], found).fetchall()
-    runs = sorted((run_of(row) for row in rows), key=lambda run: (run.eligible_at, run.id))
-    return ClaimState(worker=worker, queued=tuple(_queued(db, run) for run in runs[:most]))
+    runs = sorted((run_of(row) for row in rows), key=lambda run: (run.eligible_at, run.id))[:most]
+    contexts = {
+        function_id: load_secrets.handed_out(db, command.env, secrets[function_id])
+        for function_id in {run.function_id for run in runs}
+        if secrets[function_id]
+    }
+    queued = (_queued(db, run, contexts.get(run.function_id, msgspec.UNSET)) for run in runs)
+    return ClaimState(worker=worker, queued=tuple(queued))
 
 
-def _queued(db: sqlite3.Connection, run: RunState) -> QueuedRun:
+def _queued(db: sqlite3.Connection, run: RunState, context: JobContext | msgspec.UnsetType) -> QueuedRun:
     event = event_of(db.execute(_SQL["event_of_run"], {"id": run.id}).fetchone())
     free = run.lane_limit - len(_in_lane(db, run)) if run.lane_limit else 0
     if run.execution_seq == 0:
-        return QueuedRun(run=run, event=event, completed=(), next_sequence=0, free=free)
+        return QueuedRun(run=run, event=event, completed=(), next_sequence=0, free=free, context=context)
     rows = db.execute(_SQL["done_steps"], {"run_id": run.id}).fetchall()
     (following,) = db.execute(_SQL["next_sequence"], {"run_id": run.id}).fetchone()
-    return QueuedRun(run=run, event=event, completed=tuple(map(_done, rows)), next_sequence=following, free=free)
+    done = tuple(map(_done, rows))
+    return QueuedRun(run=run, event=event, completed=done, next_sequence=following, free=free, context=context)
 
 
 def _done(row: tuple[str, str, bytes | None, bytes | None]) -> CompletedStep:
@@ -269,6 +287,7 @@ _LOADS: dict[type, Callable[[sqlite3.Connection, Any, int], Any]] = {
     **load_functions.LOADS,
     **load_events.LOADS,
     **load_erase.LOADS,
+    **load_secrets.LOADS,
     commands.EmitEvent: _emit,
     commands.CancelRun: _by_run,
     commands.PauseRun: _by_run,

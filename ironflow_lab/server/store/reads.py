@@ -22,12 +22,24 @@ from ironflow_lab.models.functions import (
     ListFunctionsResponse,
 )
 from ironflow_lab.models.runs import ListRunsRequest, ListRunsResponse, PausedState, Run, Step
+from ironflow_lab.models.secrets import SecretInfo
 from ironflow_lab.models.timetravel import GetRunTimelineResponse, StepOutput
 from ironflow_lab.server.engine.fold import StateAnswer
 from ironflow_lab.server.engine.functions import describe
 from ironflow_lab.server.engine.outcome import Erased, Wake
 from ironflow_lab.server.engine.ports import AuditAsked, EventsAsked
-from ironflow_lab.server.store import database, events, functions, history, pages, paused, queries, runlist, runs
+from ironflow_lab.server.store import (
+    database,
+    events,
+    functions,
+    history,
+    load_secrets,
+    pages,
+    paused,
+    queries,
+    runlist,
+    runs,
+)
 from ironflow_lab.server.store.rows import function_by_id, function_of
 
 T = TypeVar("T")
@@ -103,6 +115,14 @@ class Reader:
     async def event_names(self, env: str, asked: EventsAsked) -> EventNames:
         """Return which names the newest events bear, and how often."""
         return await self._read(events.names, env, asked)
+
+    async def secret(self, env: str, name: str) -> SecretInfo:
+        """Return what is known of a secret; raises `NotFoundError`."""
+        return self._read_now(load_secrets.one, env, name)
+
+    async def secrets(self, env: str) -> tuple[SecretInfo, ...]:
+        """Return what is known of every secret, by name."""
+        return await self._read(load_secrets.listed, env)
 
     async def audit_trail(self, env: str, asked: AuditAsked) -> AuditTrail:
         """Return a page of a run's audit events, oldest first; raises `NotFoundError`."""

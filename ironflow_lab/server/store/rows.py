@@ -14,7 +14,7 @@ from ironflow_lab.server.store import queries
 from ironflow_lab.wire import codec
 
 # Every emit reads every function: the same few texts, decoded over and over again without these.
-_definition = lru_cache(maxsize=1_024)(partial(codec.decode, kind=RegisterFunctionRequest))
+definition_of = lru_cache(maxsize=1_024)(partial(codec.decode, kind=RegisterFunctionRequest))
 _policy = lru_cache(maxsize=1_024)(msgspec.json.Decoder(RetryPolicy).decode)
 
 _SQL = queries.load("loads")
@@ -41,7 +41,7 @@ def function_of(row: Row) -> FunctionState:
         id=row[0],
         version=row[1],
         status=row[2],
-        definition=_definition(row[3]),
+        definition=definition_of(row[3]),
         created_at=row[4],
         updated_at=row[5],
     )

@@ -6,6 +6,7 @@ import { PathExt } from '@jupyterlab/coreutils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 
 import { INSERT } from '../scrub/insert.ts';
+import { page } from '../output/host.ts';
 import { insertAndRun, insertBelow } from './cells.ts';
 import { showRun } from './code.ts';
 import { icon } from './icon.ts';
@@ -45,6 +46,13 @@ function activate(
   });
   app.shell.add(panel, 'left', { rank: 900, type: 'Ironflow' });
   notebooks?.currentChanged.connect(() => panel.refresh());
+  page.host = {
+    open: (run, place) => void app.commands.execute(OPEN, { run, folder: place }),
+    folderOf: element => {
+      const around = notebooks?.find(one => one.node.contains(element));
+      return around ? PathExt.dirname(around.context.localPath) : folder();
+    }
+  };
   addCommands(app, panel, notebooks);
   addTabs(app, folder, restorer);
   for (const command of [PANEL, OPEN, START]) {

@@ -33,7 +33,10 @@ const KNOWN = new Map<string, readonly [mark: string, word: string, tone: Tone]>
   ['waiting', ['…', 'waiting', 'wait']],
   ['waiting_for_capacity', ['…', 'queued', 'wait']],
   ['pending', ['…', 'pending', 'wait']],
-  ['paused', ['‖', 'paused', 'wait']]
+  ['paused', ['‖', 'paused', 'wait']],
+  ['executing', ['▸', 'executing', 'busy']],
+  ['given up', ['⊘', 'given up', 'still']],
+  ['note', ['!', 'note', 'wait']]
 ]);
 
 /** Statuses a person may ask for, in the order of the menu. */

@@ -145,6 +145,9 @@ class Handlers:
         await ctx.step.run("after", self.bench.body(ctx, "after", 3))
         return "done"
 
+    async def keys(self, ctx: Any) -> Any:
+        self.bench.note(ctx, "@start", dict(ctx.secrets))
+
     async def ticks(self, ctx: Any) -> Any:
         try:
             turn = 0
@@ -165,6 +168,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "hopeless": ("hopeless", {"retry": QUICK}),
     "later": ("later", {"retry": {"initial_delay": 3600, "max_delay": 7200}}),
     "later-capped": ("later", {"retry": {"initial_delay": 0.02, "max_delay": 0.05}}),
+    "keys": ("keys", {"secrets": ["a", "b"], "recording": True}),
     "odd": ("odd", {"retry": QUICK}),
 }
 NAMES = ("plain", "nap", "shape", "names", "many", "long", "hold", "ticks", *OPTIONS)
@@ -175,6 +179,8 @@ def build(bench: Bench, wanted: list[str]) -> list[Any]:
     handlers, built = Handlers(bench), []
     for name in wanted or NAMES:
         method, options = OPTIONS.get(name, (name, {}))
+        if "secrets" in options:
+            options = {**options, "secrets": [f"{bench.prefix}-{secret}" for secret in options["secrets"]]}
         define = function(id=f"{bench.prefix}-{name}", triggers=[{"event": f"{bench.prefix}.{name}"}], **options)
         built.append(define(getattr(handlers, method)))
     return built

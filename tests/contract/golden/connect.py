@@ -15,7 +15,10 @@ from ironflow_lab.models.events import (
     TriggerSyncResponse,
 )
 from ironflow_lab.models.functions import (
+    CancelOn,
+    CircuitBreakerConfig,
     ConcurrencyConfig,
+    DebounceConfig,
     DeleteFunctionRequest,
     Function,
     FunctionHistoryEntry,
@@ -32,6 +35,7 @@ from ironflow_lab.models.functions import (
     RetryConfig,
     RollbackFunctionRequest,
     RollbackFunctionResponse,
+    ThrottleConfig,
     Trigger,
     UpdateFunctionStatusRequest,
 )
@@ -90,14 +94,10 @@ FUNCTIONS: dict[str, Any] = {
         recording_profile="steps",
         metadata={"team": "ops", **HASH},
         change_reason="longer timeout",
-        debounce={"periodMs": 1000, "key": "customerId"},
-        throttle={"limit": 5, "periodMs": 60000},
-        circuit_breaker={
-            "failureThreshold": 5,
-            "openDurationMs": 60000,
-            "maxOpenDurationMs": 600000,
-        },
-        cancel_on=({"event": "order.cancelled", "match": "orderId"},),
+        debounce=DebounceConfig(period_ms=1000, key="customerId", max_wait_ms=Int64(60000)),
+        throttle=ThrottleConfig(limit=5, period_ms=60000, key="region"),
+        circuit_breaker=CircuitBreakerConfig(failure_threshold=5, open_duration_ms=60000, max_open_duration_ms=600000),
+        cancel_on=(CancelOn(event="order.cancelled", match="orderId"),),
         pause_behavior="release",
     ),
     "register_function_request_push": RegisterFunctionRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ironflow_lab.models.instant import Instant, Later, parse_instant
+from ironflow_lab.models.secrets import CreateSecretRequest, PatchSecretRequest, SecretInfo, UpdateSecretRequest
 from ironflow_lab.models.server import Capabilities, Health, Ready
 from ironflow_lab.models.workers import (
     Assignment,
@@ -213,4 +214,15 @@ WORKERS: dict[str, Any] = {
     ),
 }
 
-REST: dict[str, Any] = {**SERVER, **WORKERS}
+SECRETS: dict[str, Any] = {
+    "create_secret_request": CreateSecretRequest(name="STRIPE_KEY", value="sk_01", description="Charges cards."),
+    "update_secret_request": UpdateSecretRequest(value="sk_02", description=""),
+    "update_secret_request_least": UpdateSecretRequest(value="sk_02"),
+    "patch_secret_request": PatchSecretRequest(name="PAY_KEY", description="Charges cards."),
+    "patch_secret_request_least": PatchSecretRequest(name="PAY_KEY"),
+    "secret_info": SecretInfo(
+        name="STRIPE_KEY", revision=2, description="Charges cards.", created_at=T5, updated_at=at("03:05:35")
+    ),
+}
+
+REST: dict[str, Any] = {**SERVER, **WORKERS, **SECRETS}

@@ -24,6 +24,11 @@ CELLS = {
     ),
     "batch": 'batch = lab.emit_frame("order.placed", pd.DataFrame({"n": range(10)})).wait()',
     "shown": "batch",
+    "emitted": 'emitted = lab.emit("order.placed", {"n": 1})\nemitted',
+    "waited": "lab.wait(emitted.frame())[0].status, emitted.wait() is emitted",
+    "invoked": 'lab.invoke("order", {"n": 2})',
+    "untraced": 'lab.invoke("order", {"n": 2}, trace=False)',
+    "declined": 'lab.invoke("order", {"n": 4, "password": "hunter2"})',
     "one": 'lab.emit_sync("order.placed", {"n": 1}).result',
     "card": "batch.runs[4]",
     "snapshot": "batch.runs[4].at(2)",
@@ -64,6 +69,7 @@ ERRORS = {
     "infinite": "DefinitionError",
     "foreign": "ForeignFrameError",
     "result": "RunFailedError",
+    "declined": "RunFailedError",
     "nowhere": "UnavailableError",
     "guard": "GuardError",
     "gone": "UnavailableError",
@@ -104,6 +110,27 @@ def test_progress_ends_as_one_stable_line_for_each_part(outputs: dict[str, list[
 
 def test_one_event_shows_its_result_and_nothing_else(outputs: dict[str, list[Any]]) -> None:
     assert texts(outputs["one"]) == ["1"]
+
+
+def test_what_was_emitted_says_how_it_ended_once_it_has(outputs: dict[str, list[Any]]) -> None:
+    (shown,) = outputs["emitted"]
+    assert shown.data["text/plain"] == "<Emission of order.placed: 1 event, 1 run: 1 completed>"
+    assert "1 run: 1 completed" in shown.data["text/html"]
+    told = shown.data["application/vnd.ironflow-lab.progress+json"]
+    assert (told["settled"], told["counts"], told["total"]) == (True, {"completed": 1}, 1)
+    assert texts(outputs["waited"]) == ["('completed', True)"]
+
+
+def test_a_call_shows_its_trace_above_its_output(outputs: dict[str, list[Any]]) -> None:
+    trace, output = outputs["invoked"]
+    assert output.data["text/plain"] == "2"
+    assert trace.data["text/plain"].startswith("order completed, attempt 1 of")
+    assert 'class="ironflow-trace"' in trace.data["text/html"]
+    assert texts(outputs["untraced"]) == ["2"]
+    trace, error = outputs["declined"]
+    assert "DECLINED: declined" in trace.data["text/html"]
+    assert error.ename == "RunFailedError"
+    assert "hunter2" not in str(trace.data)
 
 
 def test_the_card_and_the_figure_are_static(outputs: dict[str, list[Any]]) -> None:

@@ -69,7 +69,8 @@ def test_the_worker_shows_what_it_serves_and_keeps_output_by_run(lab: il.Lab) ->
         ctx.logger.info("spoken by %s", ctx.run.id)
 
     run_id = lab.emit_sync("talk.asked").run_ids[0]
-    assert f"spoken by {run_id}" in lab.worker.logs(run_id)
+    [row] = lab.worker.logs(run_id).itertuples()
+    assert (row.text, row.level, row.function_id) == (f"spoken by {run_id}", "INFO", "talks")
     assert "talk.asked" in lab.worker._repr_html_()
     assert lab.worker.status().state == "running"
 

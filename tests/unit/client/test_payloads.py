@@ -22,6 +22,7 @@ from ironflow_lab.client.payloads import json_object, json_pair, json_text, json
 from ironflow_lab.errors import InternalError, InvalidArgumentError
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import RunStatus
+from tests.conftest import steady
 
 
 class Colour(enum.Enum):
@@ -85,7 +86,7 @@ def test_json_stays_as_it_is(value: Any) -> None:
         ({"t": pd.Timestamp("2026-01-02T00:00:00Z")}, {"t": "2026-01-02T00:00:00+00:00"}),
         (msgspec.Raw(b'{"a": 1}'), {"a": 1}),
     ],
-    ids=repr,
+    ids=steady,
 )
 def test_what_has_a_json_form(value: Any, plain: Any) -> None:
     assert msgspec.json.decode(json_text("data", value)) == plain
@@ -115,7 +116,7 @@ def circle() -> list[Any]:
         (msgspec.Raw(b"{"), "data is not JSON"),
         (pd.NaT, "missing time"),
     ],
-    ids=repr,
+    ids=steady,
 )
 def test_what_has_none_says_where(value: Any, says: str) -> None:
     with pytest.raises(InvalidArgumentError, match=says):

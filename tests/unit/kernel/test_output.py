@@ -1,17 +1,18 @@
-"""Output by context: cells, filters, and streams that stay what they were."""
+"""Output by context: cells, their newest executions, and what is displayed."""
 
 from __future__ import annotations
 
 import contextvars
-import io
-import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ironflow_lab.kernel import output
-from ironflow_lab.kernel.output import FilteredStream, KernelOutput, here, kernel_output
+from ironflow_lab.kernel import output, taps
+from ironflow_lab.kernel.output import Cell, capture, here, tap_displays
+from ironflow_lab.kernel.taps import capturing
+from tests.unit.kernel.test_taps import Seen
 
 PARENT: contextvars.ContextVar[str] = contextvars.ContextVar("parent", default="latest cell")
 
@@ -22,32 +23,43 @@ class Shell:
     kernel = object()
 
     def __init__(self) -> None:
-        self.cell = "cell 1"
+        self.cell: Any = "cell 1"
+        self.published: list[tuple[Any, Any]] = []
+        self.cleared = 0
+        self.display_pub = SimpleNamespace(publish=self._publish, clear_output=self._clear)
 
-    def get_parent(self) -> str:
+    def get_parent(self) -> Any:
         return self.cell
 
     def set_thread_parent(self, parent: str) -> None:
         PARENT.set(parent)
+
+    def execute(self, number: int, cell_id: str) -> Cell:
+        self.cell = {"header": {"msg_id": f"msg {number}"}, "metadata": {"cellId": cell_id}}
+        found = here()
+        assert found is not None
+        return found
+
+    def _publish(self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False) -> None:
+        self.published.append((data, update))
+
+    def _clear(self, wait: bool = False) -> None:
+        self.cleared += 1
 
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Shell:
     running = Shell()
     monkeypatch.setattr(output, "shell", lambda: running)
+    monkeypatch.setattr(output, "_newest", {})
+    monkeypatch.setattr(taps, "install", lambda: None)
     return running
 
 
-def nothing(stream: str, text: str) -> str:
-    return text
-
-
-def test_outside_a_kernel_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_kernel_there_are_no_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "shell", lambda: None)
-    before = sys.stdout
     assert here() is None
-    assert kernel_output() is None
-    assert sys.stdout is before
+    assert tap_displays() is False
 
 
 def test_output_goes_to_the_cell_it_was_defined_in(shell: Shell) -> None:
@@ -55,10 +67,9 @@ def test_output_goes_to_the_cell_it_was_defined_in(shell: Shell) -> None:
     shell.cell = "cell 2"
     second = here()
     shell.cell = "cell 3"
-    sink = KernelOutput()
-    assert sink.context(first, nothing).run(PARENT.get) == "cell 1"
-    assert sink.context(second, nothing).run(PARENT.get) == "cell 2"
-    assert sink.context(None, nothing).run(PARENT.get) == "latest cell"
+    assert capture(first, Seen()).run(PARENT.get) == "cell 1"
+    assert capture(second, Seen()).run(PARENT.get) == "cell 2"
+    assert capture(None, Seen()).run(PARENT.get) == "latest cell"
     assert PARENT.get() == "latest cell", "the caller's context is not touched"
 
 
@@ -67,62 +78,53 @@ def test_before_ipykernel_7_4_the_cells_own_context_is_kept(shell: Shell, monkey
     PARENT.set("cell 5")
     cell = here()
     PARENT.set("cell 6")
-    assert KernelOutput().context(cell, nothing).run(PARENT.get) == "cell 5"
+    assert capture(cell, Seen()).run(PARENT.get) == "cell 5"
 
 
-@pytest.mark.usefixtures("shell")
-def test_each_context_is_its_own() -> None:
-    cell, sink = here(), KernelOutput()
-    one, two = sink.context(cell, nothing), sink.context(cell, nothing)
+def test_each_context_is_its_own(shell: Shell) -> None:
+    cell, seen = here(), Seen()
+    one, two = capture(cell, seen), capture(cell, Seen())
     one.run(PARENT.set, "changed")
     assert two.run(PARENT.get) == "cell 1"
+    assert one.run(capturing.get) is seen
 
 
-@pytest.mark.usefixtures("shell")
-def test_text_passes_the_filter_of_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    base = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", base)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    sink = kernel_output()
-    assert sink is not None
-    seen: list[tuple[str, str]] = []
-
-    def shout(stream: str, text: str) -> str:
-        seen.append((stream, text))
-        return text.upper() if "secret" not in text else ""
-
-    context = sink.context(here(), shout)
-    context.run(print, "hello", end="")
-    context.run(print, "a secret", end="")
-    context.run(sys.stderr.write, "oh")
-    print("plain", end="")
-    assert base.getvalue() == "HELLOplain"
-    assert [one for one in seen if one[1]] == [("stdout", "hello"), ("stdout", "a secret"), ("stderr", "oh")]
+def test_an_earlier_execution_of_a_cell_has_its_output_under_the_newest(shell: Shell) -> None:
+    first, other, second = shell.execute(1, "a"), shell.execute(2, "b"), shell.execute(3, "a")
+    assert first.current() is second.current() is second
+    assert other.current() is other
+    assert (first.execution, first.cell_id) == ("msg 1", "a")
+    assert capture(first, Seen()).run(PARENT.get)["header"]["msg_id"] == "msg 3"  # type: ignore[index]  # a message
 
 
-def test_writing_returns_the_full_length() -> None:
-    stream = FilteredStream("stdout", io.StringIO())
-    context = KernelOutput().context(None, lambda stream, text: "")
-    assert context.run(stream.write, "12345") == 5
-    assert stream.write("123") == 3
-    context.run(stream.writelines, ["a", "b"])
+def test_cells_without_an_id_stay_apart(shell: Shell) -> None:
+    first, second = shell.execute(1, ""), shell.execute(2, "")
+    assert (first.current(), second.current()) == (first, second)
+    shell.cell = {"header": None, "metadata": {"cellId": 5}}
+    odd = here()
+    assert odd is not None
+    assert odd.cell_id == ""
+    assert odd.execution
 
 
-@pytest.mark.usefixtures("shell")
-def test_installing_twice_wraps_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", io.StringIO())
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    kernel_output()
-    wrapped = sys.stdout
-    kernel_output()
-    assert sys.stdout is wrapped
-    assert isinstance(wrapped, FilteredStream)
+def test_displays_of_a_context_pass_its_capture(shell: Shell) -> None:
+    class Choosy(Seen):
+        def display(self, data: Mapping[str, Any], *, update: bool) -> Mapping[str, Any] | None:
+            return None if update else {"text/plain": "changed"}
+
+    assert tap_displays()
+    assert tap_displays(), "twice is once"
+    context = capture(None, Choosy())
+    publish = shell.display_pub.publish
+    context.run(publish, {"text/plain": "x"}, {"meta": 1})
+    context.run(lambda: publish(data={"text/plain": "x"}, update=True))
+    publish({"text/plain": "outside"}, update=True)
+    assert shell.published == [({"text/plain": "changed"}, False), ({"text/plain": "outside"}, True)]
 
 
-def test_a_filtered_stream_is_otherwise_the_stream_it_was() -> None:
-    base = SimpleNamespace(encoding="UTF-8", isatty=lambda: False, set_parent="set", write=len)
-    stream: Any = FilteredStream("stdout", base)  # type: ignore[arg-type]  # enough of a stream
-    assert (stream.encoding, stream.isatty(), stream.set_parent) == ("UTF-8", False, "set")
-    assert not hasattr(stream, "fileno")
-    assert not stream.capturing()
-    assert KernelOutput().context(None, nothing).run(stream.capturing)
+def test_a_run_does_not_clear_the_cells_output(shell: Shell) -> None:
+    tap_displays()
+    capture(None, Seen()).run(lambda: shell.display_pub.clear_output(wait=True))
+    assert shell.cleared == 0
+    shell.display_pub.clear_output(wait=True)
+    assert shell.cleared == 1

@@ -39,3 +39,14 @@ def test_an_invisible_line_shows_nowhere(monkeypatch: pytest.MonkeyPatch) -> Non
     line.show("1 of 1")
     line.end()
     assert terminal.getvalue() == ""
+
+
+def test_what_was_not_to_be_seen_is_shown_once_it_is_revealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    line = Line(visible=False)
+    line.show("1 of 1")
+    line.reveal()
+    line.show("1 of 1")
+    assert terminal.getvalue() == "\r\x1b[2K1 of 1"
+    assert not line.in_notebook

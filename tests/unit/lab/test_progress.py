@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ironflow_lab.lab.progress import Progress, count, sent_line, settled_line
+from ironflow_lab.lab.progress import Progress, count, sent_line, settled_line, tally_line
 
 
 def test_what_the_lines_say() -> None:
@@ -11,6 +11,11 @@ def test_what_the_lines_say() -> None:
     assert settled_line([], 4) == "0 of 4 runs ended"
     assert settled_line(["failed", "completed"], 4) == "2 of 4 runs: 1 completed, 1 failed"
     assert settled_line(["completed"] * 2 + ["paused", "frozen"], 4) == "4 runs: 2 completed, 1 paused, 1 frozen"
+    assert tally_line({"running": 2, "completed": 1, "waiting_for_capacity": 1}, 4) == (
+        "1 of 4 runs: 1 completed, 2 running, 1 queued"
+    )
+    assert tally_line({"running": 2, "aborting": 1}, 3) == "0 of 3 runs: 2 running, 1 aborting"
+    assert tally_line({"failed": 1, "completed": 2, "paused": 0}, 3) == "3 runs: 2 completed, 1 failed"
     assert (count(1, "run"), count(2_000, "run")) == ("1 run", "2,000 runs")
 
 

@@ -54,7 +54,12 @@ def test_attempts_with_and_without_a_known_budget() -> None:
 
 @pytest.mark.parametrize(
     ("version", "chosen", "said"),
-    [(3, "fail", "then it fails"), (3, "pause", "then it pauses"), (3, "", "server's default"), (4, "fail", "")],
+    [
+        (3, "fail", "then it fails"),
+        (3, "pause", "then it pauses"),
+        (3, "", "then it pauses (the server's default)"),
+        (4, "fail", ""),
+    ],
 )
 def test_the_policy_is_told_only_by_the_runs_own_version(version: int, chosen: str, said: str) -> None:
     function = Function(id="order", version=version, retry=RetryConfig(on_exhausted=chosen))

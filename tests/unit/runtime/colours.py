@@ -13,7 +13,8 @@ from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import FakeTopics, segment_of, tools
+from tests.unit.runtime.assignments import segment_of
+from tests.unit.runtime.fakes import FakeTopics, tools
 
 COLOURS = ["async", "plain"]
 

@@ -1,9 +1,8 @@
-"""An in-memory server with faults, a clock that only moves when told, and an executor without threads."""
+"""An in-memory server with faults, and segments of its jobs."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +13,13 @@ from typing import Any
 import msgspec
 
 from ironflow_lab.errors import ApiError, NotFoundError, StaleExecutionError, UnavailableError
-from ironflow_lab.models.functions import RegisterFunctionRequest
+from ironflow_lab.models import runs as models
+from ironflow_lab.models.functions import (
+    Function,
+    FunctionHistoryEntry,
+    ListFunctionHistoryResponse,
+    RegisterFunctionRequest,
+)
 from ironflow_lab.models.instant import Instant, Int64
 from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.models.server import Capabilities
@@ -30,81 +35,11 @@ from ironflow_lab.models.workers import (
     StepResult,
     WorkerStatus,
 )
-from ironflow_lab.runtime.function import DurableFunction
 from ironflow_lab.runtime.pool import DaemonPool
 from ironflow_lab.runtime.publishing import Message
-from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.tools import Tools
 from ironflow_lab.wire import codec
-
-START = 1_767_323_045_000_000_000  # 2026-01-02T03:04:05Z
-
-
-class FakeClock:
-    """A wall clock that stands still until `now` is called: each call is a millisecond later."""
-
-    def __init__(self, start: int = START) -> None:
-        self.time = start
-
-    def now(self) -> int:
-        self.time += 1_000_000
-        return self.time
-
-
-class FakeTimer:
-    """A call a `FakePace` will make."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self.call: Callable[[], None] | None = call
-
-    def cancel(self) -> None:
-        self.call = None
-
-
-class FakePace:
-    """Time that passes only by `advance`."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._order = itertools.count()
-        self._timers: list[tuple[float, int, FakeTimer]] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        ended = asyncio.Event()
-        timer = self.call_later(seconds, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            timer.cancel()
-
-    def call_later(self, seconds: float, call: Callable[[], None]) -> FakeTimer:
-        timer = FakeTimer(call)
-        heapq.heappush(self._timers, (self.now + seconds, next(self._order), timer))
-        return timer
-
-    def due(self) -> list[float]:
-        """Return in how many seconds each live timer is due."""
-        return [round(at - self.now, 6) for at, _, timer in sorted(self._timers) if timer.call]
-
-    async def advance(self, seconds: float) -> None:
-        """Let that many seconds pass, timer by timer, with the loop settled after each."""
-        end = self.now + seconds
-        await settle()
-        while self._timers and self._timers[0][0] <= end:
-            self.now, _, timer = heapq.heappop(self._timers)
-            if timer.call is not None:
-                timer.call()
-                await settle()
-        self.now = end
-
-
-async def settle(turns: int = 60) -> None:
-    """Let everything that is ready in this loop run."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
+from tests.unit.runtime.faketime import START, FakeClock
 
 
 @dataclass
@@ -121,6 +56,8 @@ class Run:
     finished: JobUpdate | None = None
     waiting_for: str = ""
     pausing: bool = False
+    function_version: int = 0
+    created_at: int = 0
 
     @property
     def job_id(self) -> str:
@@ -172,19 +109,22 @@ class FakeServer:
         self.server_url = "http://127.0.0.1:9123"
         self.lab = lab
         self.retries = retries
-        self.runs: dict[str, Run] = {}
+        self.all_runs: dict[str, Run] = {}
         self.functions_by_id: dict[str, RegisterFunctionRequest] = {}
         self.registered: dict[str, RegisterRequest] = {}
         self.calls: list[tuple[str, Any]] = []
         self.held = True
         self.waits: list[int] = []
         self.hand_out_wakes = True
+        self.changes: list[FunctionHistoryEntry] = []
+        self.time = START
         self.open_leases: set[asyncio.Queue[LeaseLine | None]] = set()
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
         self._changed = asyncio.Event()
         self._ids = itertools.count(1)
         self.workers = FakeWorkerCalls(self)
         self.functions = FakeFunctionCalls(self)
+        self.runs = FakeRunCalls(self)
         self.topics = FakeTopicCalls(self)
         self.server = FakeServerCalls(self)
 
@@ -192,10 +132,46 @@ class FakeServer:
 
     def emit(self, function_id: str, data: Any = None) -> Run:
         """Start a run."""
-        run = Run(f"run_{next(self._ids):02d}", function_id, data)
-        self.runs[run.id] = run
+        run = Run(f"run_{next(self._ids):02d}", function_id, data, created_at=self.tick())
+        current = self.current(function_id)
+        run.function_version = current.version if current is not None else 0
+        self.all_runs[run.id] = run
         self.changed()
         return run
+
+    def tick(self) -> int:
+        """Return a later moment than before."""
+        self.time += 1
+        return self.time
+
+    def current(self, function_id: str) -> Function | None:
+        """Return the function as it is registered now."""
+        entry = next((one for one in reversed(self.changes) if one.function_id == function_id), None)
+        return None if entry is None or entry.change_type == "delete" else entry.function_snapshot
+
+    def define(self, request: RegisterFunctionRequest) -> None:
+        """Register a function; another code hash is another version."""
+        before = self.current(request.id)
+        self.functions_by_id[request.id] = request
+        if before is None or before.metadata != request.metadata:
+            version = before.version + 1 if before is not None else 1
+            self._change(Function(id=request.id, version=version, metadata=request.metadata))
+
+    def forget_function(self, function_id: str) -> None:
+        """Delete a function; its runs stay."""
+        before = self.current(function_id)
+        assert before is not None
+        self._change(before, "delete")
+
+    def _change(self, function: Function, change_type: str = "update") -> None:
+        entry = FunctionHistoryEntry(
+            entity_version=Int64(sum(one.function_id == function.id for one in self.changes) + 1),
+            function_id=function.id,
+            function_snapshot=function,
+            change_type=change_type,
+            recorded_at=Instant(self.tick()),
+        )
+        self.changes.append(entry)
 
     def fault(self, call: str, *faults: Fault) -> None:
         """Let these happen to the next calls of that name, one each."""
@@ -228,7 +204,7 @@ class FakeServer:
     def forget_workers(self) -> None:
         """Restart with no memory of workers."""
         self.registered.clear()
-        for run in self.runs.values():
+        for run in self.all_runs.values():
             if run.status == "running":
                 self.lose_lease(run)
 
@@ -271,7 +247,7 @@ class FakeServer:
     async def claim(self, worker_id: str, available: int, wait: int) -> tuple[Assignment, ...]:
         while True:
             functions = self.known(worker_id).function_ids
-            ready = [run for run in self.runs.values() if run.status == "queued" and run.function_id in functions]
+            ready = [run for run in self.all_runs.values() if run.status == "queued" and run.function_id in functions]
             if ready or not self.held or wait < 20:
                 return tuple(self.assign(run) for run in ready[:available])
             self._changed.clear()
@@ -298,7 +274,7 @@ class FakeServer:
         return codec.decode(codec.encode(given), Assignment)
 
     def fenced(self, job_id: str, execution_seq: int, lease_token: str) -> Run:
-        run = self.runs[job_id.rpartition(".")[0]]
+        run = self.all_runs[job_id.rpartition(".")[0]]
         current = run.status == "running" and run.execution_seq == execution_seq
         if not current or lease_token != f"lt_{execution_seq}":
             raise StaleExecutionError("stale", code="STALE_EXECUTION", status=409)
@@ -407,9 +383,42 @@ class FakeFunctionCalls:
 
     async def register(self, request: RegisterFunctionRequest, /) -> None:
         def apply() -> None:
-            self._server.functions_by_id[request.id] = request
+            self._server.define(request)
 
         await self._server.call("register_function", request, apply)
+
+    async def history(
+        self, function_id: str, /, *, limit: int = 0, from_version: int = 0
+    ) -> ListFunctionHistoryResponse:
+        def apply() -> ListFunctionHistoryResponse:
+            changes = [one for one in self._server.changes if one.function_id == function_id]
+            found = [one for one in reversed(changes) if not from_version or one.entity_version < from_version]
+            return ListFunctionHistoryResponse(entries=tuple(found[:limit]), has_more=len(found) > limit)
+
+        answer: ListFunctionHistoryResponse = await self._server.call("history", function_id, apply)
+        return answer
+
+
+class FakeRunCalls:
+    """`client.runs` of the fake server."""
+
+    def __init__(self, server: FakeServer) -> None:
+        self._server = server
+
+    async def get(self, run_id: str, /) -> models.Run:
+        def apply() -> models.Run:
+            if run_id not in self._server.all_runs:
+                raise NotFoundError(f"no run {run_id!r}", status=404)
+            run = self._server.all_runs[run_id]
+            return models.Run(
+                id=run.id,
+                function_id=run.function_id,
+                function_version=run.function_version,
+                created_at=Instant(run.created_at),
+            )
+
+        answer: models.Run = await self._server.call("get_run", run_id, apply)
+        return answer
 
 
 class FakeServerCalls:
@@ -466,30 +475,3 @@ def tools(topics: FakeTopics | None = None, clock: FakeClock | None = None) -> T
     """Return what an execution needs."""
     publish = (topics or FakeTopics()).publish
     return Tools(pool=BODIES, threads=THREADS, clock=clock or FakeClock(), publish=publish)
-
-
-def assignment(*completed: CompletedStep, function_id: str = "f", data: Any = None, **changes: Any) -> Assignment:
-    """Return an assignment of run_01."""
-    fields: dict[str, Any] = {
-        "job_id": "run_01.1",
-        "run_id": "run_01",
-        "function_id": function_id,
-        "attempt": 1,
-        "event": JobEvent(id="evt_1", name="order.placed", data=data, timestamp=Instant(START)),
-        "completed_steps": completed,
-        "execution_seq": 1,
-        "lease_token": "lt_1",
-        "step_sequence_base": len(completed),
-    }
-    return Assignment(**{**fields, **changes})
-
-
-def done(name: str, output: Any = None, index: int = 0) -> CompletedStep:
-    """Return a step of run_01 that is recorded."""
-    return CompletedStep(step_id=f"run_01:{name}:{index}", name=name, output=output)
-
-
-def segment_of(function: DurableFunction, *completed: CompletedStep, data: Any = None, **changes: Any) -> Segment:
-    """Return a segment nobody listens to."""
-    given = assignment(*completed, function_id=function.id, data=data, **changes)
-    return Segment(given, function, announce=lambda segment: None)

@@ -14,7 +14,8 @@ from ironflow_lab.models.workers import CompletedStep, StepResult
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Outcome, Yielded
-from tests.unit.runtime.fakes import FakeTopics, plain, segment_of, tools
+from tests.unit.runtime.assignments import segment_of
+from tests.unit.runtime.fakes import FakeTopics, plain, tools
 
 # What a handler does: ("run" | "sleep" | "wait" | "invoke" | "start" | "publish", name) or ("parallel" |
 # "map", name, concurrency, one list of these per branch).

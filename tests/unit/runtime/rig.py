@@ -13,8 +13,10 @@ from ironflow_lab.runtime.job import Executor
 from ironflow_lab.runtime.pace import Rules
 from ironflow_lab.runtime.registry import Registry
 from ironflow_lab.runtime.segment import Segment
+from ironflow_lab.runtime.settings import Settings
 from ironflow_lab.runtime.worker import WorkerLoop
-from tests.unit.runtime.fakes import FakeClock, FakePace, FakeServer, FakeTopics, Run, settle, tools
+from tests.unit.runtime.fakes import FakeServer, FakeTopics, Run, tools
+from tests.unit.runtime.faketime import FakeClock, FakePace, settle
 
 
 class InlineExecutor:
@@ -68,12 +70,19 @@ class Rig:
     """A worker on a fake server in fake time, in the test's own loop."""
 
     def __init__(
-        self, *, concurrency: int = 10, rules: Rules | None = None, lab: tuple[str, ...] = ("workers/lease",)
+        self,
+        *,
+        concurrency: int = 10,
+        rules: Rules | None = None,
+        lab: tuple[str, ...] = ("workers/lease",),
+        owner: str = "",
+        registry: Registry | None = None,
+        server: FakeServer | None = None,
     ) -> None:
         self.pace = FakePace()
         self.clock = FakeClock()
-        self.server = FakeServer(lab=lab)
-        self.registry = Registry()
+        self.server = server or FakeServer(lab=lab)
+        self.registry = registry or Registry()
         self.worker = WorkerLoop(
             self.server,
             worker_id="w1",
@@ -83,7 +92,8 @@ class Rig:
             pace=self.pace,
             clock=self.clock,
             rules=rules or Rules(),
-            concurrency=concurrency,
+            settings=Settings(concurrency=concurrency),
+            owner=owner,
         )
 
     def _executor(self, deliver: Callable[[Segment], None]) -> Executor:

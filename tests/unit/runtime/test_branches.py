@@ -15,7 +15,7 @@ from ironflow_lab.runtime.journal import Scope
 
 
 def fork(count: int, concurrency: int = 0, on_error: OnError = "fail_fast") -> Fork:
-    return Fork(Scope("run_01").branch("f", count), concurrency, on_error)
+    return Fork("f", Scope("run_01").branch("f", count), concurrency, on_error, lambda index: (print, 0))
 
 
 def starts(given: Fork) -> list[int]:

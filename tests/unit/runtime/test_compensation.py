@@ -16,8 +16,9 @@ from ironflow_lab.runtime import compensation, execution
 from ironflow_lab.runtime.compensation import Undos
 from ironflow_lab.runtime.journal import Journal
 from ironflow_lab.runtime.outcome import Completed, Failed, Yielded
+from tests.unit.runtime.assignments import assignment, done, segment_of
 from tests.unit.runtime.colours import COLOURS, execute, fault, made, recorded, waits_for
-from tests.unit.runtime.fakes import assignment, done, segment_of, tools
+from tests.unit.runtime.fakes import tools
 
 both = pytest.mark.parametrize("colour", COLOURS)
 

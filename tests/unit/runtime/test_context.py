@@ -14,7 +14,9 @@ from ironflow_lab.runtime.context import Context
 from ironflow_lab.runtime.function import function
 from ironflow_lab.runtime.plainstep import PlainStep
 from ironflow_lab.runtime.threaded import ThreadedCore
-from tests.unit.runtime.fakes import START, assignment, segment_of, tools
+from tests.unit.runtime.assignments import assignment, segment_of
+from tests.unit.runtime.fakes import tools
+from tests.unit.runtime.faketime import START
 
 
 @function

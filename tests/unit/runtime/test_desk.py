@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import linecache
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ironflow_lab.errors import NonRetryableError, PermissionDeniedError
+from ironflow_lab.models.workers import LeaseLine
+from ironflow_lab.runtime import output
+from ironflow_lab.runtime.begun import Begun
 from ironflow_lab.runtime.function import DurableFunction, function
-from tests.unit.runtime.fakes import FakeReply, Fault, settle
+from ironflow_lab.runtime.registry import Registry
+from ironflow_lab.runtime.sourcestore import SourceStore
+from tests.unit.runtime.fakes import FakeReply, FakeServer, Fault, broken, gone
+from tests.unit.runtime.faketime import settle
 from tests.unit.runtime.handlers import Gates, other, quick
 from tests.unit.runtime.rig import Rig
 
@@ -67,23 +76,17 @@ async def test_the_next_segment_may_arrive_before_the_report_is_answered(rig: Ri
 
 
 def version(number: int, seen: list[int]) -> DurableFunction:
-    if number == 1:
-
-        @function("f")
-        async def one(ctx: Any) -> int:
-            seen.append(1)
-            await ctx.step.sleep("nap", 5)
-            return 1
-
-        return one
-
-    @function("f")
-    async def two(ctx: Any) -> int:
-        seen.append(2)
-        await ctx.step.sleep("nap", 5)
-        return 2
-
-    return two
+    """Return a version whose handler its text alone makes."""
+    text = f"""async def handler(ctx):
+    SEEN.append({number})
+    await ctx.step.sleep("nap", 5)
+    return {number}
+"""
+    name = f"<cell {number}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    names: dict[str, Any] = {"SEEN": seen}
+    exec(compile(text, name, "exec"), names)  # noqa: S102 - as a cell does
+    return function("f")(names["handler"])
 
 
 async def test_a_run_in_flight_finishes_on_the_code_it_began_with(rig: Rig) -> None:
@@ -98,7 +101,7 @@ async def test_a_run_in_flight_finishes_on_the_code_it_began_with(rig: Rig) -> N
         await settle()
     assert (old.output, new.output) == (1, 2)
     assert seen == [1, 2, 1, 2]
-    assert rig.registry.resolve(old.id, "f") is rig.registry.newest()[0], "ended runs are forgotten"
+    assert rig.registry.pinned() == (), "ended runs are forgotten"
 
 
 async def test_a_failed_attempt_is_retried_on_the_code_it_began_with(rig: Rig) -> None:
@@ -141,6 +144,242 @@ async def test_an_abandoned_run_keeps_its_code_too(rig: Rig) -> None:
     steps.open(0)
     await settle()
     assert run.output == "end"
+
+
+# ---- a run that began before a restart
+
+
+def house(folder: Path, server: FakeServer | None = None) -> Rig:
+    """Return a worker of this data folder, as after a restart."""
+    return Rig(registry=Registry(store=SourceStore(folder), begun=Begun(folder)), server=server)
+
+
+class Restarted:
+    """A run that began on version 1 elsewhere, and a worker that has defined version 2 since."""
+
+    def __init__(self, folder: Path) -> None:
+        self.seen: list[int] = []
+        self.server = FakeServer()
+        self.old, self.new = version(1, self.seen), version(2, self.seen)
+        self.server.define(self.old.request())
+        self.run = self.server.emit("f")
+        self.run.execution_seq = 1
+        self.rig = house(folder, self.server)
+        self.rig.registry.keep(self.old)
+
+    def jobs(self) -> list[str]:
+        return [job.job_id for job in self.rig.worker.snapshot().jobs]
+
+
+@pytest.fixture
+async def restarted(tmp_path: Path) -> AsyncIterator[Restarted]:
+    found = Restarted(tmp_path)
+    yield found
+    await found.rig.worker.drain(0)
+
+
+async def test_it_finishes_on_the_code_it_began_with(restarted: Restarted) -> None:
+    restarted.server.hand_out_wakes = False
+    await restarted.rig.add(restarted.new)
+    asked = restarted.server.count("get_run")
+    await restarted.rig.add(version(3, restarted.seen))
+    restarted.server.wake(restarted.run)
+    await settle()
+    assert restarted.run.output == 1
+    assert asked == restarted.server.count("get_run") == 1, "asked once"
+
+
+async def test_a_run_that_is_told_by_the_data_folder_needs_no_question(restarted: Restarted) -> None:
+    restarted.rig.registry.begin(restarted.run.id, restarted.old, first=True)
+    await restarted.rig.add(restarted.new)
+    assert restarted.run.output == 1
+    assert restarted.server.count("get_run") == 0
+
+
+async def test_while_the_question_is_open_the_job_is_in_hand_and_others_go_on(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    await restarted.rig.add(restarted.new, quick)
+    assert restarted.jobs() == ["run_01.2"]
+    assert (await restarted.rig.run("quick")).status == "completed"
+    assert restarted.server.sent("poll")[-2:] == [9, 8], "its slot is counted"
+    await restarted.rig.pace.advance(30)
+    assert [job.job_id for job in restarted.server.sent("heartbeat")[-1].jobs] == ["run_01.2"]
+    assert restarted.seen == []
+    gate.set()
+    await settle()
+    assert restarted.run.output == 1
+
+
+async def test_a_server_that_is_away_is_asked_again(restarted: Restarted) -> None:
+    restarted.server.fault("get_run", Fault(before=gone()), Fault(before=broken()))
+    restarted.server.fault("history", Fault(before=broken()))
+    await restarted.rig.add(restarted.new)
+    assert restarted.jobs() == ["run_01.2"]
+    await restarted.rig.pace.advance(20)
+    assert restarted.run.output == 1
+
+
+async def test_a_server_that_does_not_know_leaves_the_newest_and_says_so(
+    restarted: Restarted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(output, "note", lambda where, text, **_: said.append(text))
+    restarted.run.function_version = 0
+    await restarted.rig.add(restarted.new)
+    assert restarted.run.output == 2
+    assert len(said) == 1
+
+
+async def test_an_edit_while_the_question_is_open_is_the_newest_then(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    await restarted.rig.add(restarted.new)
+    again = version(1, restarted.seen)
+    await restarted.rig.add(again)
+    gate.set()
+    await settle()
+    assert restarted.run.output == 1
+    assert restarted.seen, "the newest object prints under the cell as it is now"
+
+
+async def test_handed_out_again_while_the_question_is_open_it_begins_once(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    restarted.server.hand_out_wakes = False
+    await restarted.rig.add(restarted.new)
+    restarted.server.lose_lease(restarted.run)
+    await settle()
+    gate.set()
+    await settle()
+    assert restarted.seen == [1]
+    assert [ack.execution_seq for ack in restarted.server.sent("ack")] == [4]
+    assert restarted.rig.worker.snapshot().counts.dropped == 1
+
+
+async def test_dropped_in_the_moment_of_the_answer_it_does_not_begin(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    await restarted.rig.add(restarted.new)
+    (inquiry,) = restarted.rig.worker._desk.inquiries.values()
+    gate.set()
+    while not inquiry.task.done():  # noqa: ASYNC110 - one turn of the loop at a time
+        await asyncio.sleep(0)
+    # Its task has ended, and the desk has not been told yet.
+    assert restarted.rig.worker._desk.inquiries
+    restarted.rig.worker._desk.cancel(restarted.run.id, "")
+    await settle()
+    assert (restarted.seen, restarted.server.count("ack")) == ([], 0)
+
+
+async def test_the_same_job_twice_while_the_question_is_open_is_one(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    restarted.server.hand_out_wakes = False
+    await restarted.rig.add(restarted.new)
+    desk = restarted.rig.worker._desk
+    (inquiry,) = desk.inquiries.values()
+    desk.take([inquiry.assignment])
+    assert list(desk.inquiries.values()) == [inquiry]
+    gate.set()
+    await settle()
+    assert restarted.seen == [1]
+
+
+@pytest.mark.parametrize(
+    "line", [LeaseLine(type="cancel", run_id="run_01"), LeaseLine(type="cancel", job_id="run_01.2")]
+)
+async def test_cancelled_while_the_question_is_open_it_does_not_begin(restarted: Restarted, line: LeaseLine) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    await restarted.rig.add(restarted.new)
+    restarted.server.say(line)
+    await settle()
+    gate.set()
+    await settle()
+    assert (restarted.seen, restarted.jobs()) == ([], [])
+
+
+async def test_paused_while_the_question_is_open_it_stops_before_its_first_step(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    restarted.server.hand_out_wakes = False
+    await restarted.rig.add(restarted.new)
+    restarted.server.say(LeaseLine(type="pause", run_id="run_01"))
+    await settle()
+    assert [job.pausing for job in restarted.rig.worker.snapshot().jobs] == [True]
+    gate.set()
+    await settle()
+    # The server has changed its mind since: it says go on.
+    assert [message.boundary for message in restarted.server.sent("checkpoint")] == [True]
+    assert restarted.seen == [1]
+
+
+async def test_a_drain_waits_for_it_and_its_end_gives_it_up(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    restarted.server.hand_out_wakes = False
+    await restarted.rig.add(restarted.new)
+    drain = asyncio.ensure_future(restarted.rig.worker.drain(5))
+    await settle()
+    assert not drain.done()
+    gate.set()
+    await settle()
+    await drain
+    assert (restarted.run.status, restarted.seen) == ("yielded", [1])
+
+
+async def test_a_drain_without_patience_gives_it_up(restarted: Restarted) -> None:
+    restarted.server.fault("get_run", Fault(gate=asyncio.Event()))
+    await restarted.rig.add(restarted.new)
+    await restarted.rig.worker.drain(0)
+    await settle()
+    assert (restarted.run.status, restarted.seen, restarted.jobs()) == ("running", [], [])
+    assert restarted.server.count("report") == 0
+
+
+async def test_a_key_refused_at_the_question_ends_the_worker(restarted: Restarted) -> None:
+    restarted.server.fault("get_run", Fault(before=PermissionDeniedError("no", status=403)))
+    await restarted.rig.add(restarted.new)
+    assert restarted.rig.worker.state == "failed"
+    assert restarted.run.status == "running", "nothing was reported"
+
+
+async def test_a_function_removed_while_the_question_is_open_fails_nothing(restarted: Restarted) -> None:
+    gate = asyncio.Event()
+    restarted.server.fault("get_run", Fault(gate=gate))
+    await restarted.rig.add(restarted.new)
+    restarted.rig.registry.remove("f")
+    gate.set()
+    await settle()
+    assert (restarted.server.count("report"), restarted.run.status) == (0, "running")
+
+
+async def test_a_run_that_waits_for_its_cell_is_not_failed(tmp_path: Path) -> None:
+    server = FakeServer()
+    rig = house(tmp_path, server)
+    await rig.add(quick)
+    rig.registry.keep(version(1, []))
+    assert server.registered["w1"].function_ids == ("quick",), "only what this process has defined"
+    run = server.emit("f")
+    rig.worker._desk.take([server.assign(run)])
+    await settle()
+    assert (server.count("report"), server.count("ack"), run.status) == (0, 0, "running")
+    await rig.worker.drain(0)
+
+
+async def test_a_run_that_failed_for_good_is_tried_again_on_the_newest_code(rig: Rig) -> None:
+    @function("f")
+    async def bad(ctx: Any) -> str:
+        raise NonRetryableError("never")
+
+    await rig.add(bad)
+    run = await rig.run("f")
+    assert run.status == "failed"
+    await rig.add(version(2, []))
+    rig.server.wake(run)
+    await settle()
+    assert run.output == 2
 
 
 # ---- watching the handlers' loop

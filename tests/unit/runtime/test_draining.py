@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.unit.runtime.fakes import Fault, settle
+from tests.unit.runtime.fakes import Fault
+from tests.unit.runtime.faketime import settle
 from tests.unit.runtime.handlers import Gates, other, quick
 from tests.unit.runtime.rig import Rig
 

@@ -13,7 +13,9 @@ from ironflow_lab.runtime import execution, signals
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import done, segment_of, settle, tools
+from tests.unit.runtime.assignments import done, segment_of
+from tests.unit.runtime.fakes import tools
+from tests.unit.runtime.faketime import settle
 
 
 async def run(defined: DurableFunction, *completed: CompletedStep, data: Any = None) -> Segment:
@@ -57,7 +59,7 @@ async def test_a_sleep_ends_the_segment_and_is_over_when_recorded() -> None:
     assert isinstance(segment.outcome, Yielded)
     assert (segment.outcome.wanted.type, str(segment.outcome.wanted.until)) == (
         "sleep",
-        "2026-01-02T03:04:10.003Z",
+        "2026-01-02T03:04:10.004Z",
     )
     assert [one.id for one in segment.collect()] == ["run_01:a:0"]
     assert output((await run(f, done("a", 2), done("nap"))).outcome) == "slept"

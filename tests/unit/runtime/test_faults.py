@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import linecache
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,7 +78,7 @@ def test_a_lock_made_in_another_loop_is_explained() -> None:
     asyncio.run(hold())
     with pytest.raises(RuntimeError) as caught:
         asyncio.run(hold_again(lock))
-    assert faults.describe(caught.value).endswith("as in a notebook cell; make it inside the handler)")
+    assert faults.describe(caught.value).endswith("notebook cell does; make it inside the handler)")
 
 
 async def hold_again(lock: asyncio.Lock) -> None:
@@ -88,7 +90,7 @@ def test_a_connection_made_in_another_thread_is_explained() -> None:
     with ThreadPoolExecutor(1) as pool, pytest.raises(sqlite3.ProgrammingError) as caught:
         pool.submit(connection.execute, "select 1").result()
     connection.close()
-    assert faults.describe(caught.value).endswith("open the connection inside the step)")
+    assert faults.describe(caught.value).endswith("or pass check_same_thread=False and guard it with a lock)")
 
 
 def test_message_is_capped() -> None:
@@ -160,3 +162,87 @@ def test_a_long_stack_keeps_its_end() -> None:
     assert len(stack) <= faults.LONGEST_STACK
     assert stack.startswith("… (cut)")
     assert stack.endswith("ZeroDivisionError: division by zero")
+
+
+# ---- told in the cell
+
+CELL = """
+from ironflow_lab.runtime.function import function
+
+@function("process-order")
+def process_order(ctx):
+    return charge(ctx)
+
+def charge(order):
+    return order["card"]
+
+@function("wrapped")
+def wrapped(ctx):
+    try:
+        charge(ctx)
+    except KeyError as error:
+        raise RuntimeError("step failed") from error
+"""
+
+
+@pytest.fixture(scope="module")
+def cell() -> dict[str, Any]:
+    """Two functions of a cell, as they are executed in a notebook."""
+    linecache.cache["<cell-7>"] = (len(CELL), None, CELL.splitlines(True), "<cell-7>")
+    names: dict[str, Any] = {}
+    exec(compile(CELL, "<cell-7>", "exec"), names)  # noqa: S102 - as a notebook cell is executed
+    return names
+
+
+def failure(durable: Any, *given: Any) -> BaseException:
+    with pytest.raises(BaseException) as caught:
+        durable.handler(*given)
+    return caught.value
+
+
+def test_the_line_is_the_last_one_of_the_cell(cell: dict[str, Any]) -> None:
+    durable = cell["process_order"]
+    told = faults.told(durable, failure(durable, {}))
+    assert told == """process-order, line 9 (return order["card"]): KeyError: 'card'"""
+
+
+def test_a_cause_inside_the_cell_is_the_place(cell: dict[str, Any]) -> None:
+    durable = cell["wrapped"]
+    told = faults.told(durable, failure(durable, {}))
+    assert told == """wrapped, line 9 (return order["card"]): RuntimeError: step failed"""
+
+
+def test_without_a_line_of_the_cell_its_definition_is_the_place(cell: dict[str, Any]) -> None:
+    told = faults.told(cell["process_order"], raised(PayloadError("it returned a set; return a sorted list")))
+    assert told == "process-order, defined in line 4: it returned a set; return a sorted list"
+
+
+def test_a_known_mistake_is_told_with_its_remedy_once(cell: dict[str, Any]) -> None:
+    durable = cell["process_order"]
+    told = faults.told(durable, raised(RuntimeError("Event loop is closed")))
+    assert told.count("make it inside the handler") == 1
+    try:
+        raise StepError("SystemExit: 2") from SystemExit(2)
+    except StepError as error:
+        assert "raise il.NonRetryableError" in faults.told(durable, error)
+
+
+def test_of_a_group_the_speaker_is_told(cell: dict[str, Any]) -> None:
+    group = ExceptionGroup("two", [ValueError("first"), StepError("no", retryable=False)])
+    assert faults.told(cell["process_order"], group).endswith(": no")
+
+
+def test_handlers_of_every_kind_have_a_place() -> None:
+    class Called:
+        def __call__(self, ctx: Any) -> None:
+            raise ValueError("boom")
+
+    for handler in (Called(), functools.partial(Called()), len):
+        durable = SimpleNamespace(id="f", handler=handler)
+        told = faults.told(durable, raised(ValueError("boom")))  # type: ignore[arg-type]  # as if it were one
+        assert told.startswith("f")
+        assert told.endswith(": ValueError: boom")
+
+
+def test_what_is_told_is_capped(cell: dict[str, Any]) -> None:
+    assert len(faults.told(cell["process_order"], raised(ValueError("x" * 100_000)))) < faults.LONGEST_MESSAGE + 300

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 import pytest
 
 from ironflow_lab.errors import DefinitionError
+from ironflow_lab.lab.lab import Lab
 from ironflow_lab.models.functions import RetryConfig, Trigger
+from ironflow_lab.runtime.definition import Options
 from ironflow_lab.runtime.function import DurableFunction, function, is_async
+from ironflow_lab.runtime.handler import handler as typed
 from ironflow_lab.wire import codec
 
 
@@ -35,6 +39,13 @@ def test_every_option_is_registered() -> None:
         retry={"max_attempts": 4, "on_exhausted": "fail"},
         timeout="10m",
         concurrency={"limit": 3, "key": "customerId"},
+        debounce={"period": "5s", "key": "event.data.customerId", "max_wait": "1m"},
+        throttle={"limit": 10, "period": "1m"},
+        cancel_on=[("order.cancelled", "data.orderId")],
+        cron="*/5 * * * *",
+        secrets=["STRIPE_KEY"],
+        actor_key="event.data.customerId",
+        step_timeout="1s",
         pause_behavior="release",
         metadata={"team": "ops", "__ironflow_code_hash": "mine"},
         durability="step",
@@ -49,10 +60,19 @@ def test_every_option_is_registered() -> None:
         "id": "billing",
         "name": "Billing",
         "description": "Charges cards",
-        "triggers": [{"event": "order.placed"}, {"event": "order.changed", "expression": "data.total > 100"}],
+        "triggers": [
+            {"event": "order.placed"},
+            {"event": "order.changed", "expression": "data.total > 100"},
+            {"cron": "*/5 * * * *"},
+        ],
         "retry": {"maxAttempts": 4, "onExhausted": "fail"},
         "timeoutMs": 600_000,
         "concurrency": {"limit": 3, "key": "customerId"},
+        "debounce": {"periodMs": 5_000, "key": "customerId", "maxWaitMs": "60000"},
+        "throttle": {"limit": 10, "periodMs": 60_000},
+        "cancelOn": [{"event": "order.cancelled", "match": "orderId"}],
+        "secrets": ["STRIPE_KEY"],
+        "actorKey": "event.data.customerId",
         "pauseBehavior": "release",
         "preferredMode": "EXECUTION_MODE_PULL",
         "recording": True,
@@ -66,7 +86,7 @@ def test_unset_retry_sends_nothing() -> None:
     async def handler(ctx: Any) -> None: ...
 
     assert b"retry" not in codec.encode(handler.request())
-    for name in (b"timeoutMs", b"concurrency", b"pauseBehavior"):
+    for name in (b"timeoutMs", b"concurrency", b"pauseBehavior", b"debounce", b"throttle", b"cancelOn", b"secrets"):
         assert name not in codec.encode(handler.request())
 
 
@@ -188,10 +208,49 @@ def test_bad_options_are_refused_when_the_cell_runs(options: dict[str, Any], why
 def two_in_one(ctx: Any) -> None: ...
 
 
-def test_options_of_later_releases_do_not_exist() -> None:
-    for name in ("cancel_on", "cron", "debounce", "secrets"):
-        with pytest.raises(TypeError, match=name):
-            function(**{name: 1})  # type: ignore[call-overload]  # wrong on purpose
+def test_an_unknown_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="retries"):
+        function(retries=1)  # type: ignore[call-overload]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"on": "a..b"}, "on='a..b'"),
+        ({"cron": "x"}, "cron='x'"),
+        ({"retry": 0}, "retry: max_attempts=0"),
+        ({"timeout": 0}, "timeout=0 must be"),
+        ({"step_timeout": 0}, "step_timeout=0 must be"),
+        ({"concurrency": 0}, "concurrency: limit=0"),
+        ({"debounce": 5}, "debounce=5"),
+        ({"throttle": 5}, "throttle=5"),
+        ({"cancel_on": "x"}, "cancel_on='x'"),
+        ({"pause_behavior": "x"}, "pause_behavior='x'"),
+        ({"secrets": [5]}, "secrets must be names"),
+        ({"actor_key": ""}, "actor_key=''"),
+        ({"metadata": 5}, "metadata must be a dict"),
+        ({"upcasters": {}}, "upcasters must be an ironflow_lab.Upcasters, not dict; make one"),
+        ({"schema": 5}, "schema=5"),
+        ({"recording": "x"}, "recording='x'"),
+        ({"durability": "x"}, "durability='x'"),
+        ({"name": 5}, "name must be text, not int"),
+        ({"description": None}, "description must be text, not NoneType"),
+    ],
+)
+def test_a_wrong_option_is_named_when_the_function_is_defined(given: Any, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+
+        @function("f", **given)
+        async def handler(ctx: Any) -> None: ...
+
+
+def test_the_lab_takes_the_same_options() -> None:
+    def takes(of: Any) -> list[str]:
+        return list(inspect.signature(of).parameters)
+
+    assert takes(Lab.function) == ["self", *takes(function)]
+    assert takes(Lab.handler) == ["self", *takes(typed)]
+    assert sorted(Options.__annotations__) == sorted(set(takes(function)) - {"id"})
 
 
 def test_a_retry_config_travels_unchanged() -> None:

@@ -96,3 +96,34 @@ def test_a_folder_that_cannot_be_written_gives_a_fresh_id(tmp_path: Path) -> Non
 def test_owner(notebook: str | None, argv: list[str], owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", argv)
     assert identity.owner(notebook) == owner
+
+
+def test_a_mark_is_of_the_owner_and_the_folder(tmp_path: Path) -> None:
+    first = identity.acquire(tmp_path / "a", "/home/me/tour.ipynb")
+    beside = identity.acquire(tmp_path / "a", "/home/me/tour.ipynb")
+    assert beside.worker_id != first.worker_id
+    assert beside.mark == first.mark
+    assert "tour" not in first.mark
+    other = identity.acquire(tmp_path / "a", "/home/me/other.ipynb")
+    elsewhere = identity.acquire(tmp_path / "b", "/home/me/tour.ipynb")
+    assert len({first.mark, other.mark, elsewhere.mark}) == 3
+    assert identity.is_own(first.mark)
+    assert not identity.is_own("0123456789abcdef")
+    for one in (first, beside, other, elsewhere):
+        one.release()
+    again = identity.acquire(tmp_path / "a", "/home/me/tour.ipynb")
+    assert again.mark == first.mark
+    again.release()
+
+
+def test_an_identity_is_live_while_it_is_held(tmp_path: Path) -> None:
+    held = identity.acquire(tmp_path, "/home/me/tour.ipynb")
+    other = identity.acquire(tmp_path, "/home/me/other.ipynb")
+    other.release()
+    assert identity.is_live(tmp_path, held.mark)
+    assert not identity.is_live(tmp_path, other.mark)
+    assert not identity.is_live(tmp_path / "none", held.mark)
+    held.release()
+    assert not identity.is_live(tmp_path, held.mark)
+    # Looking takes nothing from whoever comes next.
+    assert identity.acquire(tmp_path, "/home/me/tour.ipynb").shared_with == ""

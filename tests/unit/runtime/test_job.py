@@ -19,7 +19,8 @@ from ironflow_lab.errors import (
 from ironflow_lab.models.workers import JobUpdate
 from ironflow_lab.runtime import job
 from ironflow_lab.runtime.function import function
-from tests.unit.runtime.fakes import Fault, broken, gone, plain, settle
+from tests.unit.runtime.fakes import Fault, broken, gone, plain
+from tests.unit.runtime.faketime import settle
 from tests.unit.runtime.handlers import Gates, quick
 from tests.unit.runtime.rig import Rig
 
@@ -301,7 +302,7 @@ async def test_a_refused_key_ends_the_worker(rig: Rig) -> None:
     await rig.grace()
     assert steps.cancelled == [1]
     assert rig.worker.snapshot().state == "failed"
-    assert rig.worker.snapshot().last_error == "key revoked"
+    assert rig.worker.snapshot().last_error.startswith("key revoked; join again with a key")
 
 
 # ---- the report

@@ -6,11 +6,15 @@ import asyncio
 import itertools
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironflow_lab.runtime.outcome import Completed
 from tests.unit.runtime.programs import PROGRAMS, Op, World, looped, names, threaded
+
+# Made-up handlers use one name on several lines, which is told of and allowed.
+pytestmark = pytest.mark.filterwarnings("ignore::ironflow_lab.errors.IronflowWarning")
 
 
 def ids(world: World) -> set[str]:

@@ -14,8 +14,10 @@ from ironflow_lab.runtime import execution, signals
 from ironflow_lab.runtime.branches import OnError
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.segment import Segment
+from tests.unit.runtime.assignments import done, segment_of
 from tests.unit.runtime.colours import execute, fault, output, recorded, waits_for
-from tests.unit.runtime.fakes import done, segment_of, settle, tools
+from tests.unit.runtime.fakes import tools
+from tests.unit.runtime.faketime import settle
 
 
 async def begin(defined: DurableFunction) -> tuple[Segment, asyncio.Task[None]]:

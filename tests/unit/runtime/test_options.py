@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ironflow_lab.errors import DefinitionError
-from ironflow_lab.models.functions import ConcurrencyConfig, RetryConfig, Trigger
+from ironflow_lab.models.functions import RetryConfig
 from ironflow_lab.runtime import options
 
 
@@ -41,36 +41,6 @@ def test_function_id(given: str | None, name: str, id: str) -> None:
 def test_bad_function_id(given: Any, name: str, why: str) -> None:
     with pytest.raises(DefinitionError, match=why.replace("(", r"\(")):
         options.function_id(given, name)
-
-
-def test_triggers() -> None:
-    assert options.triggers(None) == ()
-    assert [one.event for one in options.triggers("order.placed")] == ["order.placed"]
-    assert [one.event for one in options.triggers(["order.*", "audit.>"])] == ["order.*", "audit.>"]
-    large, small = (Trigger(event="a", expression=f"data.total {sign} 100") for sign in "><")
-    assert options.triggers(large) == (large,)
-    assert options.triggers([large, small, "a"]) == (large, small, Trigger(event="a"))
-
-
-@pytest.mark.parametrize(
-    ("on", "why"),
-    [
-        ([], "names no event"),
-        ("", "must not be empty"),
-        ("order.pl*", "whole parts"),
-        ("order.>.x", "last part"),
-        ([7], "is not an event name"),
-        (["a", "b", "a"], "names 'a' twice"),
-        ([Trigger(event="a", expression="true")] * 2, "names 'a' twice"),
-        (Trigger(event="a", expression=" "), "expression is blank"),
-        (Trigger(event="a..b", expression="true"), "empty part"),
-        (Trigger(expression="true"), "must not be empty"),
-        (Trigger(cron="* * * * *"), "is not an event name"),
-    ],
-)
-def test_bad_triggers(on: Any, why: str) -> None:
-    with pytest.raises(DefinitionError, match=why):
-        options.triggers(on)
 
 
 def test_retry_of_a_number_and_of_nothing() -> None:
@@ -114,6 +84,9 @@ def test_a_ready_policy_is_taken_as_it_is() -> None:
         ({"on_exhausted": "stop"}, "must be 'fail' or 'pause'"),
         (RetryConfig(max_attempts=-1), "max_attempts=-1"),
         (RetryConfig(initial_delay_ms=-5), "must not be negative"),
+        (RetryConfig(max_delay_ms=2**31), "at most 24 days"),
+        (2**31, "below 2\\^31"),
+        ({"max_delay": "25d"}, "max_delay='25d' is longer than the 24 days"),
     ],
 )
 def test_bad_retry(given: Any, why: str) -> None:
@@ -129,6 +102,40 @@ def test_timeout() -> None:
             options.timeout_ms(bad)
     with pytest.raises(DefinitionError, match="timeout: 'soon' is not a duration"):
         options.timeout_ms("soon")
+    with pytest.raises(DefinitionError, match="timeout='90d' is longer than the 24 days"):
+        options.timeout_ms("90d")
+
+
+def test_step_timeout_is_in_seconds() -> None:
+    assert options.step_timeout(None) is None
+    assert options.step_timeout("1500ms") == 1.5
+    with pytest.raises(DefinitionError, match="step_timeout=0 must be longer than zero; write '30s', or leave it out"):
+        options.step_timeout(0)
+    with pytest.raises(DefinitionError, match="step_timeout: 'soon' is not a duration"):
+        options.step_timeout("soon")
+
+
+def test_secrets_are_names() -> None:
+    assert options.secrets(None) == ()
+    assert options.secrets("STRIPE_KEY") == ("STRIPE_KEY",)
+    assert options.secrets(iter(["A", "b-c.d_1", "A"])) == ("A", "b-c.d_1")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"STRIPE_KEY": "sk_live"}, "must be names, secrets=.'STRIPE_KEY'., not dict"),
+        (7, "must be names, secrets=.'STRIPE_KEY'., not int"),
+        ([b"A"], "and one is bytes"),
+        (["A", "sk live"], "one of 7 characters that is no name; give names, not values"),
+        ([""], "one of 0 characters"),
+        (["x" * 256], "one of 256 characters"),
+    ],
+)
+def test_what_is_no_name_of_a_secret_is_refused_and_not_shown(given: Any, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why) as refused:
+        options.secrets(given)
+    assert "sk" not in str(refused.value)
 
 
 def test_metadata() -> None:
@@ -150,47 +157,3 @@ def test_recording(given: Any) -> None:
 def test_bad_recording(given: Any) -> None:
     with pytest.raises(DefinitionError, match=r"must be True, False or one of all, run_lifecycle, steps"):
         options.recording(given)
-
-
-@pytest.mark.parametrize(
-    ("given", "limit", "key"),
-    [
-        (3, 3, ""),
-        ({"limit": 3}, 3, ""),
-        ({"limit": 1, "key": "customer.id"}, 1, "customer.id"),
-        (ConcurrencyConfig(limit=2, key="$.a"), 2, "$.a"),
-    ],
-)
-def test_concurrency(given: Any, limit: int, key: str) -> None:
-    assert options.concurrency(given) == ConcurrencyConfig(limit=limit, key=key)
-    assert options.concurrency(None) is None
-
-
-@pytest.mark.parametrize(
-    ("given", "why"),
-    [
-        (0, "whole number from 1 on"),
-        (-1, "whole number from 1 on"),
-        (2**31, "whole number from 1 on"),
-        (True, "write a number"),
-        (1.5, "write a number"),
-        ("3", "write a number"),
-        ({}, "limit=None must be"),
-        ({"limit": True}, "limit=True must be"),
-        ({"key": "a"}, "limit=None must be"),
-        ({"limit": 1, "keys": "a"}, "has no 'keys'; it takes limit and key"),
-        ({"limit": 1, "key": 5}, "key must be text, not int"),
-        ({"limit": 1, "key": "a..b"}, "empty part between dots"),
-        (ConcurrencyConfig(), "limit=0 must be"),
-    ],
-)
-def test_bad_concurrency(given: Any, why: str) -> None:
-    with pytest.raises(DefinitionError, match=why):
-        options.concurrency(given)
-
-
-def test_pause_behavior() -> None:
-    assert [options.pause_behavior(one) for one in (None, "hold", "release")] == ["", "hold", "release"]
-    for wrong in ("keep", "", 5):
-        with pytest.raises(DefinitionError, match="'hold' or 'release'"):
-            options.pause_behavior(wrong)  # type: ignore[arg-type]

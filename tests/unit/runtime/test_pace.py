@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ironflow_lab.runtime.pace import LOCAL_RULES, Delays, Reach, Rules
-from tests.unit.runtime.fakes import FakePace, settle
+from tests.unit.runtime.faketime import FakePace, settle
 
 
 def test_delays_grow_to_their_cap() -> None:

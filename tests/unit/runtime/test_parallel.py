@@ -10,8 +10,8 @@ import pytest
 
 from ironflow_lab.errors import StepError
 from ironflow_lab.models.workers import CompletedStep
+from tests.unit.runtime.assignments import done
 from tests.unit.runtime.colours import COLOURS, execute, fault, made, output, recorded, waits_for
-from tests.unit.runtime.fakes import done
 
 pytestmark = pytest.mark.parametrize("colour", COLOURS)
 

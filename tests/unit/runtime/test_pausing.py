@@ -12,7 +12,8 @@ from ironflow_lab.errors import AbortedError, InvalidArgumentError, StaleExecuti
 from ironflow_lab.models.workers import LeaseLine
 from ironflow_lab.runtime import job
 from ironflow_lab.runtime.function import function
-from tests.unit.runtime.fakes import Fault, Run, gone, settle
+from tests.unit.runtime.fakes import Fault, Run, gone
+from tests.unit.runtime.faketime import settle
 from tests.unit.runtime.handlers import Gates
 from tests.unit.runtime.rig import Rig
 

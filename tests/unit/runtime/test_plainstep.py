@@ -15,7 +15,8 @@ from ironflow_lab.runtime import execution, signals
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Yielded
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import done, segment_of, tools
+from tests.unit.runtime.assignments import done, segment_of
+from tests.unit.runtime.fakes import tools
 
 
 def run(defined: DurableFunction, *completed: CompletedStep) -> Segment:
@@ -82,14 +83,14 @@ def test_a_failing_body_raises_step_error() -> None:
         with pytest.raises(StepError, match="declined") as caught:
             ctx.step.run("a", body)
         assert isinstance(caught.value.__cause__, NonRetryableError)
-        ctx.step.run("a", body)
+        ctx.step.run("b", body)
         return "unreachable"
 
     segment = run(f)
     assert fault(segment) == ("STEP_FAILED", False, "declined")
     assert [(one.id, one.status) for one in segment.collect()] == [
         ("run_01:a:0", "failed"),
-        ("run_01:a:1", "failed"),
+        ("run_01:b:0", "failed"),
     ]
 
 

@@ -11,8 +11,9 @@ from ironflow_lab.errors import InvalidArgumentError, StepError
 from ironflow_lab.models.instant import Int64
 from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.runtime import publishing
+from tests.unit.runtime.assignments import done
 from tests.unit.runtime.colours import COLOURS, execute, fault, made, recorded
-from tests.unit.runtime.fakes import FakeTopics, broken, done
+from tests.unit.runtime.fakes import FakeTopics, broken
 
 both = pytest.mark.parametrize("colour", COLOURS)
 KEY = "step-d99541bfde7b70ec7395f6aafcf01e813079df48ad996038b9f1588ec40a5579"

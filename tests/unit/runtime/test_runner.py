@@ -16,22 +16,30 @@ from ironflow_lab.models.pubsub import PublishResponse
 from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed
+from ironflow_lab.runtime.output import PlainOutput
 from ironflow_lab.runtime.publishing import Message
 from ironflow_lab.runtime.runner import Runner
 from ironflow_lab.runtime.segment import Segment
 from ironflow_lab.runtime.threads import LoopThread
-from tests.unit.runtime.fakes import FakeClock, assignment
+from tests.unit.runtime.assignments import assignment
+from tests.unit.runtime.faketime import FakeClock
 
 PLACE: contextvars.ContextVar[tuple[Any, Any] | None] = contextvars.ContextVar("place", default=None)
 
 
-class Sink:
+class Sink(PlainOutput):
     """Puts what it was given into the context."""
 
-    def context(self, place: object, filter: Any) -> contextvars.Context:
+    def __init__(self) -> None:
+        self.states: list[tuple[str, str]] = []
+
+    def context(self, place: object, capture: Any) -> contextvars.Context:
         made = contextvars.Context()
-        made.run(PLACE.set, (place, filter))
+        made.run(PLACE.set, (place, capture))
         return made
+
+    def state(self, place: object, function_id: str, run_id: str, state: str) -> None:
+        self.states.append((run_id, state))
 
 
 @dataclass
@@ -45,8 +53,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.messages: list[Message] = []
+        self.sink = Sink()
         self.runner = Runner(
-            io=self.io, user=self.user, sink=Sink(), clock=FakeClock(), deliver=self.deliver, send=self.send
+            io=self.io, user=self.user, sink=self.sink, clock=FakeClock(), deliver=self.deliver, send=self.send
         )
 
     async def send(self, message: Message) -> PublishResponse:
@@ -115,8 +124,9 @@ def test_a_handler_runs_in_the_context_of_its_place(stage: Stage, kind: str) -> 
     defined.place = "cell 7"  # type: ignore[assignment]  # any object will do
     stage.wait(stage.start(defined))
     assert [place for place, _ in seen] == ["cell 7", "cell 7"]
-    seen[0][1]("stdout", "hello\n")
-    assert stage.runner.logs.read("run_01") == "hello\n"
+    capture = seen[0][1]
+    assert (capture.run_id, capture.function) == ("run_01", defined)
+    assert stage.sink.states == [("run_01", "executing"), ("run_01", "completed")]
 
 
 def test_a_blocking_plain_handler_holds_up_nobody(stage: Stage) -> None:
@@ -135,6 +145,21 @@ def test_a_blocking_plain_handler_holds_up_nobody(stage: Stage) -> None:
     assert stage.output(stage.start(quick, "run_q")) == b'"quick"'
     release.set()
     assert [stage.output(one) for one in slow] == [b'"late"'] * 3
+
+
+@pytest.mark.parametrize(("boundary", "state"), [(True, "paused"), (False, "given up")])
+def test_a_segment_that_is_given_up_says_why(stage: Stage, boundary: bool, state: str) -> None:
+    @function("bill")
+    def bill(ctx: Any) -> None: ...
+
+    segment = stage.runner.segment(assignment(run_id="run_01"), bill)
+    segment.boundary = boundary
+    stage.runner.abandon(segment)
+    assert stage.sink.states == [("run_01", state)]
+    ended = stage.runner.segment(assignment(run_id="run_02"), bill)
+    ended.conclude(Completed(output=b"1"))  # type: ignore[arg-type]  # enough of an outcome
+    stage.runner.abandon(ended)
+    assert stage.sink.states[1:] == [("run_02", "completed")]
 
 
 def test_an_abandoned_async_handler_is_cancelled(stage: Stage) -> None:

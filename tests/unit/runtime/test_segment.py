@@ -10,7 +10,7 @@ from ironflow_lab.models.workers import StepResult
 from ironflow_lab.runtime.function import function
 from ironflow_lab.runtime.outcome import Completed
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import assignment
+from tests.unit.runtime.assignments import assignment
 
 
 @function

@@ -13,7 +13,8 @@ from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.runtime.function import function
 from ironflow_lab.runtime.service import Worker
 from ironflow_lab.runtime.threads import LoopThread
-from tests.unit.runtime.fakes import FakeClock, FakePace, FakeServer, Fault, Run, gone
+from tests.unit.runtime.fakes import FakeServer, Fault, Run, gone
+from tests.unit.runtime.faketime import FakeClock, FakePace
 
 
 class House:
@@ -116,8 +117,9 @@ def test_what_a_handler_logs_is_kept_with_its_run(house: House) -> None:
     house.worker.add(f)
     run = house.emit("f", "milk")
     house.until(lambda: run.status == "completed")
-    assert house.worker.logs(run.id) == "WARNING f: low stock: milk\n"
-    assert house.worker.logs("run_99") == ""
+    [line] = house.worker.logs(run.id)
+    assert (line.text, line.level, line.function_id) == ("low stock: milk", "WARNING", "f")
+    assert house.worker.logs("run_99") == ()
 
 
 def test_drain_finishes_what_is_in_hand(house: House) -> None:

@@ -16,7 +16,9 @@ from ironflow_lab.runtime import execution
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.outcome import Completed, Failed, Outcome, Yielded
 from ironflow_lab.runtime.segment import Segment
-from tests.unit.runtime.fakes import done, segment_of, settle, tools
+from tests.unit.runtime.assignments import done, segment_of
+from tests.unit.runtime.fakes import tools
+from tests.unit.runtime.faketime import settle
 
 
 async def run(defined: DurableFunction, *completed: CompletedStep, data: Any = None) -> Segment:
@@ -62,8 +64,8 @@ async def test_steps_run_once_in_order_and_are_recorded() -> None:
         ("run_01:b:0", "b", "invoke", "completed"),
     ]
     assert results[0].output == Raw(b"0")
-    assert results[0].started_at == "2026-01-02T03:04:05.001Z"
-    assert results[0].ended_at == "2026-01-02T03:04:05.002Z"
+    assert results[0].started_at == "2026-01-02T03:04:05.002Z"
+    assert results[0].ended_at == "2026-01-02T03:04:05.003Z"
     assert results[0].duration_ms == 1
     assert results[0].error is UNSET
 

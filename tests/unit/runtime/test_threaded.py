@@ -14,8 +14,9 @@ from ironflow_lab.errors import NonRetryableError
 from ironflow_lab.runtime import execution, plainstep, signals
 from ironflow_lab.runtime.function import DurableFunction, function
 from ironflow_lab.runtime.segment import Segment
+from tests.unit.runtime.assignments import assignment
 from tests.unit.runtime.colours import execute, fault, output, recorded, waits_for
-from tests.unit.runtime.fakes import assignment, tools
+from tests.unit.runtime.fakes import tools
 
 PATIENCE = 10
 

@@ -13,8 +13,8 @@ from ironflow_lab.models.workers import CompletedStep, Yield
 from ironflow_lab.runtime.function import function
 from ironflow_lab.runtime.outcome import Yielded
 from ironflow_lab.runtime.segment import Segment
+from tests.unit.runtime.assignments import done
 from tests.unit.runtime.colours import COLOURS, execute, fault, made, output, waits_for
-from tests.unit.runtime.fakes import done
 
 pytestmark = pytest.mark.parametrize("colour", COLOURS)
 EVENT = {"id": "evt_2", "name": "order.approved", "data": {"ok": True}, "timestamp": "2026-01-02T03:04:05Z"}
@@ -34,7 +34,7 @@ async def test_a_wait_says_what_it_waits_for(colour: str) -> None:
     handler = made(
         colour, lambda ctx: ctx.step.wait_for_event("appr", " order.approved ", match="data.orderId", timeout="24h")
     )
-    assert wanted(await execute(handler)) == {
+    assert wanted(await execute(handler, data={"orderId": "A-1"})) == {
         "step_id": "run_01:appr:0",
         "type": "wait_for_event",
         "event_filter": {"event": "order.approved", "timeout": "1d", "match": "data.orderId"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,9 @@ from ironflow_lab.errors import (
 )
 from ironflow_lab.models.workers import Assignment, LeaseLine
 from ironflow_lab.runtime.pace import LOCAL_RULES
-from tests.unit.runtime.fakes import Fault, broken, gone, settle
+from ironflow_lab.runtime.worker import ANOTHER_KEY
+from tests.unit.runtime.fakes import Fault, broken, gone
+from tests.unit.runtime.faketime import settle
 from tests.unit.runtime.handlers import Gates, other, quick
 from tests.unit.runtime.rig import Rig
 
@@ -119,7 +120,7 @@ async def test_no_more_jobs_than_slots_are_asked_for_or_run(make_rig: MakeRig) -
     assert len(rig.worker.snapshot().jobs) == 2
     steps.open(0)
     await settle()
-    assert [run.status for run in rig.server.runs.values()] == ["completed"] * 5
+    assert [run.status for run in rig.server.all_runs.values()] == ["completed"] * 5
     assert set(rig.server.sent("poll")) <= {1, 2}
 
 
@@ -217,23 +218,12 @@ async def test_a_refused_key_stops_the_worker(rig: Rig, call: str, error: ApiErr
     rig.server.emit("quick")
     await rig.pace.advance(30)
     snapshot = rig.worker.snapshot()
-    assert (snapshot.state, snapshot.jobs, snapshot.last_error) == ("failed", (), str(error))
+    assert (snapshot.state, snapshot.jobs) == ("failed", ())
+    assert snapshot.last_error == f"{error}; {ANOTHER_KEY}"
+    assert rig.worker.failure == error
     calls = len(rig.server.calls)
     await rig.pace.advance(300)
     assert len(rig.server.calls) == calls, "nothing is sent any more"
-
-
-async def test_a_bug_that_ends_the_worker_is_shown_as_its_state(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    await rig.add(quick)
-
-    async def broken_claim(*_: Any) -> Any:
-        raise RuntimeError("client closed")
-
-    rig.server.claim = broken_claim  # type: ignore[method-assign,assignment]  # what no server does
-    await rig.run("quick")
-    assert rig.worker.snapshot().state == "failed"
-    assert rig.worker.snapshot().last_error == "RuntimeError: client closed"
-    assert "client closed" in caplog.text
 
 
 # ---- forgotten by the server

@@ -183,7 +183,7 @@ def test_notes_reach_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_chunks_from_one_thread_and_messages_from_another_lose_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    events, feed = scrub_runs.long(2_000), Feed()
+    events, feed = scrub_runs.long(600), Feed()
     packer = scrub_runs.packed(events[:10])
     widget, _ = watched(packer, monkeypatch, follow=feed, live=True)
 

@@ -7,9 +7,25 @@ from typing import Any
 import pytest
 
 from ironflow_lab.wire import eventpath
-from ironflow_lab.wire.eventpath import MISSING, fault, find, in_data, in_event, text
+from ironflow_lab.wire.eventpath import MISSING, bare, fault, find, in_data, in_event, text
 
 DATA: dict[str, Any] = {"id": "A-1", "customer": {"id": 7}, "items": [{"sku": "x"}, {"sku": "y"}], "none": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("customerId", "customerId"),
+        ("$.customerId", "customerId"),
+        ("data.customer.id", "customer.id"),
+        ("event.data.customerId", "customerId"),
+        ("$.event.data.data.id", "data.id"),
+        ("event.name", "event.name"),
+        ("database.id", "database.id"),
+    ],
+)
+def test_a_bare_path_is_inside_the_data(path: str, expected: str) -> None:
+    assert bare(path) == expected
 
 
 @pytest.mark.parametrize(

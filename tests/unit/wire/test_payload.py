@@ -10,6 +10,7 @@ import pytest
 from ironflow_lab.models.events import InvokeFunctionSyncResponse
 from ironflow_lab.models.runs import GetRunStepsResponse, ListRunsResponse, Run, RunRowPage, Step
 from ironflow_lab.wire import codec, payload
+from tests.conftest import steady
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from ironflow_lab.wire import codec, payload
         (0, "output_value"),
         (msgspec.Raw(b"[{}]"), "output_value"),
     ],
-    ids=repr,
+    ids=steady,
 )
 def test_objects_go_in_one_field_and_the_rest_in_the_other(value: Any, field: str) -> None:
     assert payload.split("output", value) == {field: value}

@@ -29,7 +29,7 @@ WHERE id = :id;
 
 -- name: hands_out
 -- A paused function's runs stay where they are, and a deleted one's.
-SELECT 1 FROM functions WHERE env = :env AND id = :function_id AND status <> 'paused';
+SELECT definition FROM functions WHERE env = :env AND id = :function_id AND status <> 'paused';
 
 -- name: queue
 WHERE env = :env AND function_id = :function_id AND status = 'waiting_for_capacity' AND lane_limit = 0

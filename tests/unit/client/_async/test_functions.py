@@ -10,9 +10,11 @@ from ironflow_lab.client import AsyncClient
 from ironflow_lab.client.arguments import PAUSE_BEHAVIOR
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.functions import (
+    CancelOn,
     ConcurrencyConfig,
     FunctionStatus,
     RegisterFunctionRequest,
+    ThrottleConfig,
     Trigger,
 )
 
@@ -27,8 +29,8 @@ async def test_register_sends_what_is_set_and_bare_paths(client: AsyncClient, sc
             id="f",
             triggers=(Trigger(event="order.placed"),),
             concurrency=ConcurrencyConfig(limit=2, key="event.data.customerId"),
-            throttle={"limit": 1, "periodMs": 1000, "key": "$.data.region"},
-            cancel_on=({"event": "order.cancelled", "match": "data.orderId"},),
+            throttle=ThrottleConfig(limit=1, period_ms=1000, key="$.data.region"),
+            cancel_on=(CancelOn(event="order.cancelled", match="data.orderId"),),
             metadata={"team": "ops"},
         )
     )

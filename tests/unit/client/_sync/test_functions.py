@@ -11,9 +11,11 @@ from ironflow_lab.client import Client
 from ironflow_lab.client.arguments import PAUSE_BEHAVIOR
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.functions import (
+    CancelOn,
     ConcurrencyConfig,
     FunctionStatus,
     RegisterFunctionRequest,
+    ThrottleConfig,
     Trigger,
 )
 
@@ -28,8 +30,8 @@ def test_register_sends_what_is_set_and_bare_paths(client: Client, script: Scrip
             id="f",
             triggers=(Trigger(event="order.placed"),),
             concurrency=ConcurrencyConfig(limit=2, key="event.data.customerId"),
-            throttle={"limit": 1, "periodMs": 1000, "key": "$.data.region"},
-            cancel_on=({"event": "order.cancelled", "match": "data.orderId"},),
+            throttle=ThrottleConfig(limit=1, period_ms=1000, key="$.data.region"),
+            cancel_on=(CancelOn(event="order.cancelled", match="data.orderId"),),
             metadata={"team": "ops"},
         )
     )

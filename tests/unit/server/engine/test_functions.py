@@ -40,6 +40,13 @@ def decided(stored: FunctionState | None, now: int = NOW, **fields: Any) -> tupl
     return outcome.answer, outcome
 
 
+def test_declared_secrets_are_kept_once_and_not_shown() -> None:
+    answer, outcome = decided(None, id="f", secrets=["KEY", "other-key_2", "KEY"])
+    definition = msgspec.json.decode(only(outcome, "save_function")["definition"])
+    assert definition["secrets"] == ["KEY", "other-key_2"]
+    assert b"secrets" not in codec.encode(answer.function), "the message has no such field"
+
+
 def test_a_new_function_starts_at_version_1() -> None:
     answer, outcome = decided(None, id="f", triggers=[{"event": "order.*"}], metadata={"team": "ops"})
     assert answer.created
@@ -108,7 +115,6 @@ def test_a_usable_id(function_id: str) -> None:
         ({"throttle": {"limit": 1, "periodMs": 1000}}, "throttling"),
         ({"circuitBreaker": {"failureThreshold": 5}}, "circuit breakers"),
         ({"cancelOn": [{"event": "a", "match": "b"}]}, "cancel-on"),
-        ({"secrets": ["KEY"]}, "secrets"),
         ({"actorKey": "customerId"}, "actor routing"),
         ({"endpointUrl": "http://localhost/"}, "push endpoints"),
         ({"preferredMode": "EXECUTION_MODE_PUSH"}, "register it as pull"),
@@ -126,6 +132,9 @@ def test_what_this_server_lacks_is_refused_by_name(fields: dict[str, Any], words
     ("fields", "words"),
     [
         ({"triggers": [{}]}, "exactly one of event and cron"),
+        ({"secrets": ["KEY", "a.b"]}, "'f': 'a.b' cannot name a secret"),
+        ({"secrets": [""]}, "'f': '' cannot name a secret"),
+        ({"secrets": [f"K{n}" for n in range(101)]}, "at most 100 secrets, and this one has 101"),
         ({"triggers": [{"event": "a", "cron": "* * * * *"}]}, "exactly one of event and cron"),
         ({"triggers": [{"event": "a..b"}]}, "empty part"),
         ({"triggers": [{"event": "a.>.b"}]}, "only be the last part"),

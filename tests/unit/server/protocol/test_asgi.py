@@ -14,6 +14,7 @@ from ironflow_lab.server.protocol.eventlog import EventLog
 from ironflow_lab.server.protocol.events import Events
 from ironflow_lab.server.protocol.history import History
 from ironflow_lab.server.protocol.runs import Runs
+from ironflow_lab.server.protocol.secrets import Secrets
 from ironflow_lab.server.protocol.waiting import Waiting
 from ironflow_lab.server.protocol.workers import Workers
 from ironflow_lab.testing import FakeClock
@@ -34,6 +35,7 @@ def app() -> App:
         history=history,
         events=EventLog(desk, reads),
         runs=Runs(desk, reads),
+        secrets=Secrets(desk, reads),
         workers=Workers(desk, waiting, lease_seconds=90, closing=closing),
         waiting=waiting,
         reads=reads,
@@ -116,6 +118,8 @@ async def test_what_it_says_of_itself(app: App) -> None:
         ("GET", "/api/v1/events/names?since=1", 400, "invalid_argument"),
         ("GET", "/api/v1/events?names=" + "a," * 101, 400, "invalid_argument"),
         ("DELETE", "/api/v1/events/evt_1", 404, "not_found"),
+        ("GET", "/api/v1/secrets", 400, "invalid_argument"),
+        ("GET", "/api/v1/secretsx", 404, "not_found"),
         ("POST", "/api/v1/events/names", 404, "not_found"),
         ("POST", "/api/v1/events", 415, "invalid_argument"),
         ("GET", "/api/v1/eventsx", 404, "not_found"),

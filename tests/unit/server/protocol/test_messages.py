@@ -9,7 +9,14 @@ import pytest
 
 from ironflow_lab.errors import InvalidArgumentError
 from ironflow_lab.models.events import TriggerBatchRequest, TriggerRequest, TriggerSyncRequest
-from ironflow_lab.models.functions import ConcurrencyConfig, RegisterFunctionRequest, RetryConfig, Trigger
+from ironflow_lab.models.functions import (
+    ConcurrencyConfig,
+    DebounceConfig,
+    RegisterFunctionRequest,
+    RetryConfig,
+    Trigger,
+)
+from ironflow_lab.models.instant import Int64
 from ironflow_lab.models.runs import ListRunsRequest
 from ironflow_lab.models.workers import JobUpdate, RegisterRequest
 from ironflow_lab.server.protocol.messages import DEEPEST, read
@@ -36,12 +43,15 @@ class TestSpellings:
 
     def test_nested_records(self) -> None:
         found = both(
-            b'{"id":"f","retry":{"maxAttempts":3,"onExhausted":"fail"},"concurrency":{"limit":2},"cancelOn":[]}',
-            b'{"id":"f","retry":{"max_attempts":3,"on_exhausted":"fail"},"concurrency":{"limit":2},"cancel_on":[]}',
+            b'{"id":"f","retry":{"maxAttempts":3,"onExhausted":"fail"},"concurrency":{"limit":2},"cancelOn":[],'
+            b'"debounce":{"periodMs":1000,"maxWaitMs":"5"}}',
+            b'{"id":"f","retry":{"max_attempts":3,"on_exhausted":"fail"},"concurrency":{"limit":2},"cancel_on":[],'
+            b'"debounce":{"period_ms":1000,"max_wait_ms":"5"}}',
             RegisterFunctionRequest,
         )
         assert found.retry == RetryConfig(max_attempts=3, on_exhausted="fail")
         assert found.concurrency == ConcurrencyConfig(limit=2)
+        assert found.debounce == DebounceConfig(period_ms=1000, max_wait_ms=Int64(5))
 
     def test_records_in_a_list(self) -> None:
         found = both(
