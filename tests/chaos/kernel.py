@@ -72,6 +72,10 @@ class Kernel:
                 _raise_failure(reply["content"])
                 return True
 
+    def lost_replies(self) -> int:
+        """Return how often the stop button has hit the kernel's own code, whose cell then has no reply."""
+        return self._log.read_text(errors="replace").count("KeyboardInterrupt caught in kernel")
+
     def run(self, code: str) -> None:
         """Execute a cell to its end; raises `CellFailed` when it raises."""
         self._await(self.start_cell(code), f"to end\n{code}")

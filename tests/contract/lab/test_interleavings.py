@@ -82,7 +82,7 @@ class Desk:
 
     def interrupted(self, cell: str) -> None:
         """Begin a cell and press the stop button at some moment, again where that was before it began."""
-        message = self.kernel.start_cell(cell)
+        before, message = self.kernel.lost_replies(), self.kernel.start_cell(cell)
         # Not a wait for anything: the moment is what varies.
         time.sleep(self.random.random() * 0.06)
         pressed = 0.0
@@ -92,7 +92,7 @@ class Desk:
             if time.monotonic() - pressed > 1.0:
                 pressed = time.monotonic()
                 os.kill(self.kernel.pid, signal.SIGINT)
-            return self.kernel.cell_ended(message)
+            return self.kernel.cell_ended(message) or self.kernel.lost_replies() > before
 
         try:
             until(idle, f"the kernel to be idle\n{self.kernel.story()}")
