@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextvars import Context
 
 from ironflow_lab.kernel import output as kernel
 from ironflow_lab.kernel.display import Live, show
@@ -49,12 +50,12 @@ class Pane:
             self.dirty = False
             log = self._log.copy()
         bundle = log.bundle()
-        # In the cell's context, from which the kernel reads where a display belongs.
-        context = self._cell.context()
         if self._live is None:
-            self._live = context.run(show, bundle)
+            # In the cell's context, from which the kernel reads where a display belongs.
+            self._live = self._cell.context().run(show, bundle)
         else:
-            context.run(self._live.update, bundle)
+            # In none: programs that execute notebooks drop what comes for a cell that has ended.
+            Context().run(self._live.update, bundle)
 
 
 class CellLogs(StreamOutput):

@@ -145,9 +145,10 @@ class LogStore:
         return Lines(tuple(lines), found.dropped + len(found.texts) - len(lines), found=True)
 
     def newest(self, count: int) -> tuple[LogLine, ...]:
-        """Return at most `count` of the newest lines of the runs that were last to begin to write, oldest first."""
+        """Return at most `count` of the newest lines in memory, oldest first."""
         with self._lock:
-            recent = [list(kept.lines)[-count:] for kept in list(self._runs.values())[-count:]]
+            latest = sorted((kept.lines for kept in self._runs.values() if kept.lines), key=lambda lines: lines[-1].at)
+            recent = [list(lines)[-count:] for lines in latest[-count:]]
         return tuple(sorted((line for lines in recent for line in lines), key=lambda line: line.at)[-count:])
 
     def _in_memory(self, run_id: str) -> Lines:
