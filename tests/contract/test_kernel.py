@@ -54,6 +54,7 @@ class Notebook:
         self.client.wait_for_ready(timeout=PATIENCE)
         self.shown: defaultdict[str, str] = defaultdict(str)
         self.displays: defaultdict[str, list[Any]] = defaultdict(list)
+        self._places: dict[str, str] = {}
         self._idle: set[str] = set()
 
     def begin(self, code: str) -> str:
@@ -83,7 +84,10 @@ class Notebook:
         if message["msg_type"] == "stream":
             self.shown[cell] += content["text"]
         elif message["msg_type"] in ("display_data", "update_display_data"):
-            self.displays[cell].append((message["msg_type"], content["data"]))
+            # An update goes where the display is, whatever cell its message names.
+            name = content.get("transient", {}).get("display_id", "")
+            place = self._places.setdefault(name, cell) if name else cell
+            self.displays[place].append((message["msg_type"], content["data"]))
         elif message["msg_type"] == "status" and content["execution_state"] == "idle":
             self._idle.add(cell)
 
