@@ -82,6 +82,13 @@ def contest(workload: str) -> list[Contestant]:
 _ENTRANTS = (
     ("ironflow-lab", "bench_ironflowlab", "", "", "W1 W2 W3 W4"),
     ("ironflow-lab-step", "bench_ironflowlab", "step", "", "W1 W2 W3 W4"),
+    (
+        "official-worker",
+        "bench_ironflowlab",
+        "official",
+        "",
+        "W1 W2 W3 W4" if "PEERS_PY_IRONFLOW" in os.environ else "",
+    ),
     ("floor", "bench_floor", "", "", "W1 W2 W3"),
     ("floor-full-http", "bench_floor", "full-http", "", "W1 W2 W3"),
     ("dbos", "bench_dbos", "", "DBOS", "W1 W2 W3 W4"),

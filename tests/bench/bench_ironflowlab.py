@@ -27,7 +27,9 @@ from ironflow_lab.runtime.definition import Durability
 from ironflow_lab.runtime.function import DurableFunction, function
 from tests.bench import shape
 
-VARIANTS = ("pipelined", "step")
+# The worker of the official SDK in the place of ours.
+OFFICIAL = "official"
+VARIANTS = ("pipelined", "step", OFFICIAL)
 
 
 # ---- the worker's process
@@ -108,8 +110,11 @@ class Cluster:
     def start_worker(self) -> None:
         """Start the worker; it waits for the server by itself."""
         (self._folder / "worker.ready").unlink(missing_ok=True)
-        arguments = ("serve", self.url, self._folder, self._variant, self._slots)
-        command = shape.script("bench_ironflowlab", *arguments)
+        if self._variant == OFFICIAL:
+            python, words = os.environ["PEERS_PY_IRONFLOW"], (self.url, self._folder, self._slots)
+            command = [python, "-m", "tests.bench.official_worker", *map(str, words)]
+        else:
+            command = shape.script("bench_ironflowlab", "serve", self.url, self._folder, self._variant, self._slots)
         self.worker = shape.spawn(command, self._folder / "worker.log", IRONFLOW_NO_DISCOVERY="1")
 
     def until_serving(self) -> None:
@@ -118,6 +123,11 @@ class Cluster:
 
     def until_working(self) -> None:
         """Wait until the worker has registered its functions."""
+        if self._variant == OFFICIAL:
+            # It does not say when it is ready; its first run does.
+            with Client(self.url) as client:
+                shape.until(lambda: client.functions.list(limit=10).total_count == 4, "it", process=self.worker)
+                client.events.emit("bench.ready")
         shape.until((self._folder / "worker.ready").exists, "the worker", process=self.worker)
 
     def cpu(self) -> shape.Cpu:
