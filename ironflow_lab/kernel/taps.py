@@ -6,17 +6,20 @@ A tap is set once and does nothing in a context without a capture. Seen are writ
 was started without its starter's context (a plain `threading.Thread`, `loop.run_in_executor`): that
 goes where it would have gone without us, never to another run. A cell that puts another stream in
 the place of `sys.stdout` (`%%capture`, `redirect_stdout`) gets what handlers write meanwhile that
-began before.
+began before. IPython puts a `write` of its own into the streams while a cell executes and the old one
+back when it ends, hence a tap that stays in front of whatever `write` is set.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, Protocol
 
 
@@ -60,6 +63,10 @@ class StreamTap:
         self._name = name
         self._write = write
 
+    def before(self, write: Callable[[str], int]) -> StreamTap:
+        """Return a tap of the same name in front of another `write`."""
+        return StreamTap(self._name, write)
+
     def __call__(self, text: str) -> int:
         """Write the text, or what the capture leaves of it; return its full length."""
         current = capturing.get()
@@ -82,14 +89,48 @@ def install() -> None:
         stream = getattr(sys, name)
         write = getattr(stream, "write", None)
         if write is not None and type(write) is not StreamTap:
-            try:
-                stream.write = StreamTap(name, write)
-            except AttributeError:
-                setattr(sys, name, TappedStream(stream, StreamTap(name, write)))
+            _tap(name, stream, StreamTap(name, write))
     if logging.Logger.callHandlers is not _call_handlers:
         logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign]
     if not warnings.filters or warnings.filters[0] is not _PER_RUN:
         _tap_warnings()
+
+
+def _tap(name: str, stream: Any, tap: StreamTap) -> None:
+    with contextlib.suppress(TypeError, AttributeError):
+        # In this order: other threads write meanwhile. A class in C lets no instance go; in its streams a tap
+        # that was set while IPython's `write` stands is taken out with it.
+        stream._ironflow_tap = tap
+        kind: Any = type(stream)
+        stream.__class__ = _tapped(kind)
+    try:
+        stream.write = tap
+    except AttributeError:
+        setattr(sys, name, TappedStream(stream, tap))
+
+
+@cache
+def _tapped(kind: Hashable) -> Any:
+    """Return a class of streams like the class `kind` in which a `write` that is set stands behind the tap."""
+    base: Any = kind
+
+    class Tapped(base):  # type: ignore[misc]
+        _ironflow_tap: StreamTap
+
+        @property
+        def write(self) -> StreamTap:
+            return self._ironflow_tap
+
+        @write.setter
+        def write(self, write: Any) -> None:
+            self._ironflow_tap = write if type(write) is StreamTap else self._ironflow_tap.before(write)
+
+        @write.deleter
+        def write(self) -> None:
+            self._ironflow_tap = self._ironflow_tap.before(base.write.__get__(self))
+
+    Tapped.__name__, Tapped.__qualname__, Tapped.__module__ = base.__name__, base.__qualname__, base.__module__
+    return Tapped
 
 
 class TappedStream:

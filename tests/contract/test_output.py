@@ -146,6 +146,24 @@ def all_completed(count: int) -> Callable[[dict[str, Any]], bool]:
     return lambda log: states(log) == Counter(completed=count)
 
 
+def test_the_first_run_begins_in_a_cell_and_writes_after_it(notebook: Watched) -> None:
+    """Comes first: nothing is tapped yet, and what IPython puts into the streams goes when the cell ends."""
+    cell = notebook.run(
+        "begun, over = threading.Event(), threading.Event()\n"
+        "@lab.function('early', on='early')\n"
+        "async def early(ctx):\n"
+        "    begun.set()\n"
+        "    await asyncio.to_thread(over.wait)\n"
+        "    print('after the cell')\n"
+        "    print('and an error', file=sys.stderr)\n"
+    )
+    notebook.run("sent = lab.emit('early', {}); assert begun.wait(20)")
+    notebook.run("over.set(); lab.wait(sent)")
+    log = notebook.log(cell, all_completed(1))
+    assert [line["text"] for line in log["runs"][0]["lines"]] == ["after the cell", "and an error"]
+    assert not any("after the cell" in text for text in notebook.shown.values())
+
+
 def test_twenty_concurrent_runs_are_never_mixed(notebook: Watched) -> None:
     cells = {"async-shop": notebook.run(ASYNC), "plain-shop": notebook.run(PLAIN)}
     cell = notebook.run(

@@ -6,8 +6,7 @@ Pages go by the order of recording, which no clock disturbs: new events only eve
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,10 +73,9 @@ def page(db: sqlite3.Connection, env: str, asked: EventsAsked) -> EventPage:
     limit, newer = pages.limit(asked.limit, EVENTS_PAGE), bool(asked.before)
     start = pages.number(asked.before or asked.cursor) if asked.before or asked.cursor else None
     wanted = _filter(env, asked)
-    with _snapshot(db):
-        found = _walk(db, wanted, asked.search, start, newer=newer, limit=limit)
-        back = None if start is None else _back(db, wanted, found, start, newer=newer)
-        total = None if asked.search else _count(db, wanted)
+    found = _walk(db, wanted, asked.search, start, newer=newer, limit=limit)
+    back = None if start is None else _back(db, wanted, found, start, newer=newer)
+    total = None if asked.search else _count(db, wanted)
     onward = found.edge if found.more else None
     older, younger = (back, onward) if newer else (onward, back)
     rows = found.rows[::-1] if newer else found.rows
@@ -97,26 +95,15 @@ def page(db: sqlite3.Connection, env: str, asked: EventsAsked) -> EventPage:
 def names(db: sqlite3.Connection, env: str, asked: EventsAsked) -> EventNames:
     """Return the names of the newest 10,000 events that pass the filters, the commonest first."""
     wanted = _filter(env, asked)
-    with _snapshot(db):
-        total = _count(db, wanted)
-        sql = f"{_SQL['names']} WHERE seq IN ({wanted.sql} {_SQL['newest_first']}) {_SQL['by_name']}"
-        rows = db.execute(sql, {**wanted.parameters, "limit": NAMED}).fetchall()
+    total = _count(db, wanted)
+    sql = f"{_SQL['names']} WHERE seq IN ({wanted.sql} {_SQL['newest_first']}) {_SQL['by_name']}"
+    rows = db.execute(sql, {**wanted.parameters, "limit": NAMED}).fetchall()
     return EventNames(
         names=tuple(EventName(name=name, count=count) for name, count in rows),
         scan_cap=NAMED,
         scanned=min(total, NAMED),
         truncated=total > NAMED,
     )
-
-
-@contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Let the reads of the block see one state of the table."""
-    db.execute("BEGIN")
-    try:
-        yield
-    finally:
-        db.execute("COMMIT")
 
 
 def _filter(env: str, asked: EventsAsked) -> _Filter:

@@ -165,8 +165,14 @@ class Reader:
         return await loop.run_in_executor(self._pool, lambda: self._read_now(read, *arguments))
 
     def _read_now(self, read: Callable[..., T], *arguments: Any) -> T:
+        db = self._connection()
         try:
-            return read(self._connection(), *arguments)
+            # One snapshot: between two statements the writer commits, and a run would be in neither of two lists.
+            db.execute("BEGIN")
+            try:
+                return read(db, *arguments)
+            finally:
+                db.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise UnavailableError(f"the database could not be read ({error}); try again", retryable=True) from error
 

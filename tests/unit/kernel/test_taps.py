@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -105,6 +106,48 @@ def test_installing_twice_taps_once_and_a_new_stream_is_tapped(monkeypatch: pyte
     seen = Seen()
     within(seen).run(print, "x", end="")
     assert seen.text[0] == ("stdout", "x")
+
+
+class Stream(io.StringIO):
+    """A stream whose class is Python's, as that of a kernel is."""
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["tapped amid a cell", "tapped before"])
+def test_a_tap_stays_in_front_of_what_a_cell_puts_there_and_back(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+    stream, teed = Stream(), list[str]()
+    monkeypatch.setattr(sys, "stdout", stream)
+    if not first:
+        taps.install()
+    before = stream.write
+
+    def tee(text: str) -> int:
+        teed.append(text)
+        return before(text)
+
+    stream.write = tee  # type: ignore[method-assign]
+    seen = Seen()
+    context = within(seen)
+    context.run(stream.write, "amid")
+    stream.write("cell")
+    stream.write = before  # type: ignore[method-assign]
+    context.run(stream.write, "behind")
+    stream.write("after")
+    assert ([text for _, text in seen.text], teed, stream.getvalue()) == (["amid", "behind"], ["cell"], "cellafter")
+    assert isinstance(stream, Stream)
+    assert repr(type(stream)) == repr(Stream)
+
+
+def test_a_write_that_is_taken_away_again_leaves_the_streams_own_behind_the_tap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream, seen = Stream(), Seen()
+    monkeypatch.setattr(sys, "stdout", stream)
+    context = within(seen)
+    with mock.patch.object(stream, "write", len):
+        stream.write("into nothing")
+    context.run(stream.write, "seen")
+    stream.write("own")
+    assert (seen.text, stream.getvalue()) == ([("stdout", "seen")], "own")
 
 
 def test_a_process_without_streams_has_none_to_tap(monkeypatch: pytest.MonkeyPatch) -> None:
