@@ -8,6 +8,7 @@ from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import ApiError, NotFoundError
 from ironflow_lab.lab import card, intervening, restoring, summary
 from ironflow_lab.lab.session import Session
+from ironflow_lab.lab.understanding import Understanding
 from ironflow_lab.models.functions import Function
 from ironflow_lab.models.runs import TERMINAL, Error, Step
 from ironflow_lab.models.runs import Run as Record
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _FINAL = TERMINAL - {"failed"}
 
 
-class Run:
+class Run(Understanding):
     """One run. Every property reads the server again until the run is completed or cancelled.
 
     Displayed it is a card with status, attempts, error, what comes next, steps and payloads. A verb that
