@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ironflow_lab._version import __version__
     from ironflow_lab.client import AsyncClient, Client
     from ironflow_lab.errors import IronflowError, NonRetryableError, RetryAfterError
+    from ironflow_lab.lab.capsules import open_capsule as open  # noqa: A004 - only as `il.open`
     from ironflow_lab.lab.joining import connect, start, stop
     from ironflow_lab.lab.lab import Lab
     from ironflow_lab.lab.nesting import enable_nested_loop
@@ -48,6 +49,7 @@ __all__ = [
     "errors",
     "function",
     "handler",
+    "open",
     "start",
     "stop",
 ]
@@ -68,6 +70,7 @@ _HOMES = {
     "enable_nested_loop": "lab.nesting",
     "function": "runtime.function",
     "handler": "runtime.handler",
+    "open": "lab.capsules",
     "start": "lab.joining",
     "stop": "lab.joining",
 }
@@ -81,7 +84,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'ironflow_lab' has no attribute {name!r}")
-    value = getattr(import_module(f"ironflow_lab.{home}"), name)
+    # A module whose `open` were another than Python's would be a trap.
+    value = getattr(import_module(f"ironflow_lab.{home}"), "open_capsule" if name == "open" else name)
     globals()[name] = value
     return value
 

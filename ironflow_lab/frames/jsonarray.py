@@ -178,7 +178,7 @@ def decode(text: bytes | None) -> Any:
         return msgspec.Raw(text)
     try:
         return msgspec.json.decode(text)
-    except msgspec.ValidationError:  # a number such as 1e400, which only the slower decoder takes
+    except msgspec.DecodeError:  # a number such as 1e400, or half a surrogate pair: only the slower decoder takes them
         return json.loads(text)
 
 

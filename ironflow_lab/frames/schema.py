@@ -35,6 +35,7 @@ MODES = ("pull", "push")
 
 TEXT = "string"
 NUMBER = "Int64"
+REAL = "Float64"
 FLAG = "boolean"
 TIME = "datetime64[ns, UTC]"
 SPAN = "timedelta64[ns]"

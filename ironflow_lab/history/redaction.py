@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -71,7 +72,13 @@ def preview(text: bytes, *, limit: int = 60) -> str:
 
 def show(value: Any, *, limit: int = 60) -> str:
     """Return a JSON value as redacted JSON on one line, at most `limit` characters."""
-    return clip(msgspec.json.encode(redact(value)).decode(), limit=limit)
+    shown = redact(value)
+    try:
+        text = msgspec.json.encode(shown).decode()
+    except (UnicodeEncodeError, OverflowError):
+        # Half a surrogate pair, or a number that only the slower encoder takes.
+        text = json.dumps(shown, separators=(",", ":"))
+    return clip(text, limit=limit)
 
 
 def pretty(value: Any, *, limit: int) -> str:

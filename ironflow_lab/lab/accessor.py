@@ -37,6 +37,17 @@ class FrameVerbs:
         """
         return expand(self._frame, self._column(column), *paths)
 
+    def steps(self, which: int | str | None = None) -> pd.DataFrame:
+        """Return the steps of the frame's runs with their outputs, with `frames.schema.STEPS` as columns.
+
+        `which` picks one of each run by its number, counted from 1 in the order of the run, or all of a
+        name, or of a label such as `charge:1`. They are read from the lab that made the frame; raises
+        `ForeignFrameError` where that is closed, and `DefinitionError` for a number below 1.
+        """
+        from ironflow_lab.lab.picking import steps
+
+        return steps(self._frame, which)
+
     def failures(self, *, most: int = 20) -> go.Figure:
         """Return a figure of the failed rows counted by cause, the `most` frequent causes."""
         from ironflow_lab.plots.failures import failures

@@ -99,6 +99,7 @@ def _facts(shown: Shown) -> str:
     if run.event_name:
         facts.append(f"event {run.event_name}")
     facts += [summary.parent(run)] if run.parent_run_id else []
+    facts += [f"rerun of {shown.origin}"] if shown.origin else []
     return " · ".join(facts)
 
 

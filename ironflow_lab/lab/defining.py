@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ironflow_lab.errors import ApiError, PermissionDeniedError, UnauthenticatedError, UnimplementedError
+from ironflow_lab.lab import aftercells
 from ironflow_lab.lab.serving import Serving, serving
 from ironflow_lab.lab.session import Session
 from ironflow_lab.lab.worker import WorkerCard
@@ -54,6 +55,7 @@ class Definer:
             self._serving.add(self._session, recorded)
         except ApiError as error:
             raise refusal(error, recorded) from None
+        aftercells.defined(self._session, recorded)
         return recorded
 
     def worker(self) -> WorkerCard:

@@ -27,7 +27,7 @@ def run_ids(wanted: RunsLike) -> list[str]:
         return [wanted.id]
     if isinstance(wanted, Emission):
         return list(wanted.run_ids)
-    if _is_frame(wanted):
+    if is_frame(wanted):
         named = wanted.attrs.get("columns", {}).get("run_id", "run_id")
         if named not in wanted.columns:
             raise DefinitionError("the frame has no column run_id; take one from lab.runs()")
@@ -45,7 +45,8 @@ def _run_id(one: Any) -> str:
     return one
 
 
-def _is_frame(wanted: Any) -> TypeGuard[pd.DataFrame]:
+def is_frame(wanted: Any) -> TypeGuard[pd.DataFrame]:
+    """Return whether it is a DataFrame, without loading pandas to find out."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(wanted, pandas.DataFrame)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from ironflow_lab.errors import DefinitionError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 from ironflow_lab.models.runs import Run, Step
 from ironflow_lab.wire.stepid import label, step_name
@@ -55,8 +57,11 @@ def is_injected(step: Step) -> bool:
 
 
 def input_again(run: Run, given: Any) -> Any:
-    """Return the input for another run; raises `FailedPreconditionError` where the first one's is redacted."""
-    if given is not None:
+    """Return the input for another run, `UNSET` for the first one's.
+
+    Raises `FailedPreconditionError` where that is redacted.
+    """
+    if given is not msgspec.UNSET:
         return given
     if isinstance(run.input, dict) and run.input.keys() == _MARKER:
         raise FailedPreconditionError(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from ironflow_lab.client import AsyncClient, Client
 from ironflow_lab.client.arguments import When
-from ironflow_lab.lab import moving, restoring, sources
+from ironflow_lab.lab import aftercells, moving, restoring, sources
 from ironflow_lab.lab.defining import Definer, takes
 from ironflow_lab.lab.emission import Emission
 from ironflow_lab.lab.emitting import emit, emit_sync
@@ -31,6 +31,12 @@ from ironflow_lab.wire.duration import Duration
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ironflow_lab.history.recording import Recording
+    from ironflow_lab.lab.bisecting import Found
+    from ironflow_lab.lab.checking import Check, Checkable, Checked
+    from ironflow_lab.lab.sharing import Shared
+    from ironflow_lab.lab.snapshot import Snapshot
 
 if "pandas" in sys.modules:
     # Else with the first frame: joining a server does not load pandas.
@@ -152,6 +158,24 @@ class Lab:
         wanted = run_id.id if isinstance(run_id, Run) else run_id
         return Run(self._session, self._session.client.runs.get(wanted))
 
+    def bisect(
+        self, run: str | Run, predicate: Callable[[Snapshot], Any], *, first: int | When | Snapshot = 0
+    ) -> Found:
+        """Return the first position of a run at which the predicate holds, and the event that made it so.
+
+        The predicate is called with a `Snapshot`, as `run.at` gives it: for n events at most log2(n) + 2 times (rounded
+        up), at both ends and in between, each with one look at the state. It is assumed to hold on once it holds; the
+        result says when it holds at the beginning or not at the end. `first` is where the search begins: a
+        position, a time, a step's name or a snapshot. What the predicate looks up and is not there yet counts as
+        "does not hold" (`NotFoundError`, `KeyError`, `IndexError`, and a `TypeError` or `AttributeError` about None
+        or UNSET); every other error of it is raised. Raises `FailedPreconditionError` for a run that was not
+        recorded.
+        """
+        from ironflow_lab.lab import bisecting
+
+        one = run if isinstance(run, Run) else self.run(run)
+        return bisecting.bisect(one._history(), predicate, first=first)
+
     def wait(self, runs: RunsLike, *, timeout: Duration | None = None) -> list[Run]:
         """Return the runs once every one has ended or is paused, however it ended.
 
@@ -166,6 +190,41 @@ class Lab:
         """End a run and return it; raises `FailedPreconditionError` when it has ended already."""
         run = self.run(run_id) if isinstance(run_id, str) else run_id
         return run.cancel(reason=reason)
+
+    def compare(self, runs: RunsLike | Sequence[Recording], by: str | Callable[[Record], bool] | None = None) -> Shared:
+        """Return what the failed of the runs share that the completed lack, best first, with counts and chance.
+
+        Looked at are values in inputs and step outputs, steps present and absent, tries, function version,
+        code, worker, event and time. `by` parts the runs in another way: a function of a run's record, or
+        the name of a column of the frame given. At most 1,000 runs are read. Raises `DefinitionError` where
+        one of the two groups is empty.
+        """
+        from ironflow_lab.lab import sharing
+
+        return sharing.compare(self._session, runs, by)
+
+    def check(self, fn: Checkable, runs: Checked | None = None, *, limit: int | None = None) -> Check:
+        """Return which recorded runs changed code would repeat, and where the others diverge from it, and why.
+
+        `fn` is what `lab.function` made, a plain handler, or a function's id (its newest code here). `runs` are
+        runs as elsewhere, or recordings; None means the 20 newest of the function, and at most 100 are checked
+        unless `limit` says otherwise. Their code between the steps is executed in this process, behind a gate, with
+        the recorded outputs of the steps; no step is executed, and nothing is changed. Runs that have not ended are
+        checked as far as they are. Warns when the runs are another function's. Raises `NotFoundError` for an unknown
+        run, and for an id that is not defined in this process.
+        """
+        from ironflow_lab.lab import checking
+
+        return checking.check(self._session, fn, runs, limit=limit)
+
+    def check_after_cells(self, runs: int | bool = 20) -> None:
+        """Check the newest runs of a function after each cell that redefines it, until it is called with False.
+
+        It happens in the background once the cell has ended, and ends with a newer definition; what was found is one
+        line under the cell, none where there are no runs or the code has not changed. Raises `GuardError` on a guarded
+        server, whose payloads it would read: allow it once with `lab.allow()`.
+        """
+        aftercells.arm(self._session, runs)
 
     # ---- events
 

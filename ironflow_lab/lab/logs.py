@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ from ironflow_lab.clock import SystemClock
 from ironflow_lab.frames.logs import log_frame
 from ironflow_lab.frames.provenance import stamp
 from ironflow_lab.runtime import logs
-from ironflow_lab.runtime.logs import LogLine
+from ironflow_lab.runtime.logs import Lines, LogLine
 
 
 def read(data_folder: Path, run_ids: Sequence[str], *, server_url: str) -> pd.DataFrame:
@@ -21,11 +21,18 @@ def read(data_folder: Path, run_ids: Sequence[str], *, server_url: str) -> pd.Da
     wrote nothing, or elsewhere, or is too old.
     """
     store = logs.at(data_folder)
+    return frame(store.read, run_ids, place=str(data_folder), server_url=server_url, now=SystemClock().now())
+
+
+def frame(
+    read_one: Callable[[str], Lines], run_ids: Sequence[str], *, place: str, server_url: str, now: int
+) -> pd.DataFrame:
+    """Return what `read_one` has of each run, as `read` does."""
     ids = list(dict.fromkeys(run_ids))
     lines: list[LogLine] = []
     dropped, unknown = 0, 0
     for run_id in ids:
-        found = store.read(run_id)
+        found = read_one(run_id)
         lines += found.lines
         dropped += found.dropped
         unknown += not found.found
@@ -36,7 +43,7 @@ def read(data_folder: Path, run_ids: Sequence[str], *, server_url: str) -> pd.Da
         log_frame(lines),
         source="logs",
         server=server_url,
-        query={"run_ids": ids if len(ids) <= 20 else f"{len(ids)} runs", "folder": str(data_folder)},
-        fetched_at=SystemClock().now(),
+        query={"run_ids": ids if len(ids) <= 20 else f"{len(ids)} runs", "folder": place},
+        fetched_at=now,
         truncated="; ".join(reasons) or None,
     )

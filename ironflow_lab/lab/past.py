@@ -9,6 +9,7 @@ from ironflow_lab.client.trail import Trail
 from ironflow_lab.errors import FailedPreconditionError
 from ironflow_lab.history.agreement import Verdict, check
 from ironflow_lab.history.fold import History
+from ironflow_lab.history.recording import Recording
 from ironflow_lab.history.rows import events_of
 from ironflow_lab.lab.session import Session
 from ironflow_lab.models.runs import TERMINAL
@@ -37,6 +38,8 @@ class Past:
         self.note = ""
         self.trail = Trail(run_id, follows=session.follows)
         self.complete = False
+        # What was read whole, for as long as nothing is added to the trail.
+        self.whole: Recording | None = None
         self._reading = asyncio.Lock()
 
     @property

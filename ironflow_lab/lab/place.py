@@ -19,6 +19,8 @@ def place(session: Session) -> tuple[Path, str]:
     if session.data_dir is not None:
         return session.data_dir, ""
     folder = folders.locate(None)
+    if session.scope is not None:
+        return folder, session.scope
     if is_loopback(session.server_url):
         embedded = local.find()
         if embedded is not None and embedded.url == session.server_url:

@@ -118,7 +118,7 @@ def waiting(session: Session) -> tuple[Missing, ...]:
 
 
 def _told(session: Session, run: Run) -> tuple[Missing | None, str]:
-    if run.status in TERMINAL:
+    if run.status in TERMINAL or session.capsule is not None:
         return None, ""
     try:
         absent = missing(session, run.function_id) if run.status in _EXECUTABLE else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ironflow_lab.client.arguments import When
 from ironflow_lab.errors import ApiError, NotFoundError
-from ironflow_lab.lab import card, intervening, restoring, summary
+from ironflow_lab.lab import card, intervening, origin, restoring, summary
 from ironflow_lab.lab.session import Session
 from ironflow_lab.lab.understanding import Understanding
 from ironflow_lab.models.functions import Function
@@ -42,6 +44,7 @@ class Run(Understanding):
         self._steps: tuple[Step, ...] | None = None
         self._function: Function | None = None
         self._past: Past | None = None
+        self._origin: str | None = None
 
     @property
     def id(self) -> str:
@@ -158,15 +161,17 @@ class Run(Understanding):
         return family.children(self._session, self.id)
 
     def why(self) -> Why:
-        """Return why the run is not executing: the lane, no worker, a retry due, an event awaited, who paused it.
+        """Return why the run is not executing, or how it ended; what happens next and when; what you can do.
 
-        On a server that does not say, it is what the rows of the run and its steps tell, and `source` is `rows`.
+        The lane, no worker, a retry due, an event awaited, who paused it; the step that failed, where in the
+        code, and whether its attempts were used up. On a server that does not say, it is what the rows of the
+        run and its steps tell, and `source` is `rows`.
         """
         from ironflow_lab.lab import why
 
         self.refresh()
         self._steps = self._session.client.runs.steps(self.id)
-        return why.why(self._session, self._shown(self._steps))
+        return why.why(self._session, self._shown(self._steps), self._history())
 
     def pause(self) -> Run:
         """Hold the run: at once where no worker executes it, else at the next boundary between two steps.
@@ -224,17 +229,27 @@ class Run(Understanding):
         self._session.guard.check(f"cancel run {self.id}")
         return self._became(self._session.client.runs.cancel(self.id, reason=reason))
 
-    def rerun(self, input: Any = None) -> Run:
+    def rerun(self, input: Any = msgspec.UNSET) -> Run:
         """Start a new run of the same function, with the same input unless another is given, and return it.
 
-        The function is the one registered now. Raises `NotFoundError` when it is gone, and
-        `FailedPreconditionError` when it is archived or this run's input has been redacted.
+        None is an input too. The new run names this one: its `origin`. The function is the one registered
+        now. Raises `NotFoundError` when it is gone, and `FailedPreconditionError` when it is archived or this
+        run's input has been redacted.
         """
         data = intervening.input_again(self._record, input)
         self._session.guard.check(f"start a new run of {self.function_id!r}")
-        client, key = self._session.client, self._session.ids.new("rerun_")
+        client, key = self._session.client, origin.key(self.id, self._session.ids)
         started = client.functions.invoke(self.function_id, data, idempotency_key=key)
         return Run(self._session, client.runs.get(started.run_id))
+
+    @property
+    def origin(self) -> Run | None:
+        """The run that this one is a rerun of; None for a run that something else started.
+
+        Raises `NotFoundError` when that run, or the event that tells of it, is gone.
+        """
+        found = origin.of(self._session, self._record)
+        return Run(self._session, self._session.client.runs.get(found)) if found else None
 
     def move(self) -> Run:
         """Let the run's next segments use the newest code of its function, and return it.
@@ -292,10 +307,12 @@ class Run(Understanding):
             if self._steps is None:
                 self._steps = client.runs.steps(self.id)
             self._function = self._function or self._find_function()
+            if self._origin is None:
+                self._origin = origin.seen(self._session, self._record)
         except ApiError as error:
             # A card is drawn by the notebook, which would show a broken one as nothing.
             return self._shown(self._steps or ()), f"not up to date: {error}"
-        return self._shown(self._steps), ""
+        return self._shown(self._steps), self._session.told
 
     def _find_function(self) -> Function | None:
         try:
@@ -304,4 +321,6 @@ class Run(Understanding):
             return None
 
     def _shown(self, steps: tuple[Step, ...]) -> summary.Shown:
-        return summary.Shown(run=self._record, at=self._read_at, steps=steps, function=self._function)
+        return summary.Shown(
+            run=self._record, at=self._read_at, steps=steps, function=self._function, origin=self._origin or ""
+        )

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
@@ -27,6 +27,11 @@ from ironflow_lab.models.server import Capabilities
 from ironflow_lab.runtime.threads import io_thread
 from ironflow_lab.wire.discovery import is_loopback
 from ironflow_lab.wire.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from ironflow_lab.history.capsule import Capsule
+    from ironflow_lab.history.recording import Recording
+    from ironflow_lab.runtime.logs import Lines
 
 T = TypeVar("T")
 log = logging.getLogger("ironflow_lab.lab")
@@ -72,6 +77,12 @@ class Session:
     when the server cannot be joined.
     """
 
+    clock: Clock
+    ids: Ids
+    _in_io: dict[RetryPolicy, AsyncClient]
+    _background: set[Future[None]]
+    _awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient]
+
     def __init__(
         self,
         settings: Settings,
@@ -82,9 +93,7 @@ class Session:
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
-        self._settings = settings
-        self.server_url = settings.server_url
-        self.data_dir = data_dir
+        self._begin(settings, data_dir)
         self.clock = clock or SystemClock()
         self.ids = ids or SystemIds()
         self.client = Client(settings.server_url, settings.api_key, settings.environment)
@@ -97,10 +106,30 @@ class Session:
         self.follows = "runs/audit" not in self.joined.missing
         self.guard = Guard(settings.server_url, on=guard)
         self.naming = Naming(namespace)
-        self._in_io: dict[RetryPolicy, AsyncClient] = {}
-        self._background: set[Future[None]] = set()
         _open.add(self)
-        self._awaited: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
+
+    @property
+    def capsule(self) -> Capsule | None:
+        """What stands in the place of a server, where nothing changes and nothing can be changed; else None."""
+        return None
+
+    @property
+    def scope(self) -> str | None:
+        """The server's name in a data folder where that is known beforehand; None where it is to be found out."""
+        return None
+
+    @property
+    def told(self) -> str:
+        """What there is to say below the card of every run; "" for nothing."""
+        return ""
+
+    def recording_of(self, run_id: str) -> Recording | None:
+        """Return a run that is at hand as a whole; None where it has to be read."""
+        return None
+
+    def lines_of(self, run_id: str) -> Lines | None:
+        """Return what a run wrote where that is at hand; None where the data folder has it."""
+        return None
 
     def call(
         self,
@@ -153,12 +182,21 @@ class Session:
 
     def close(self) -> None:
         """Close the connections of the blocking client and of the I/O thread, and end what runs there."""
+        _open.discard(self)
         self.client.close()
         for future in list(self._background):
             future.cancel()
         clients, self._in_io = list(self._in_io.values()), {}
         for client in clients:
             io_thread().call(client.aclose, timeout=1.0)
+
+    def _begin(self, settings: Settings, data_dir: Path | None = None) -> None:
+        self._settings = settings
+        self.server_url = settings.server_url
+        self.data_dir = data_dir
+        self._in_io = {}
+        self._background = set()
+        self._awaited = WeakKeyDictionary()
 
     def _client_in_io(self, retry: RetryPolicy) -> AsyncClient:
         if retry not in self._in_io:
@@ -180,6 +218,11 @@ class Session:
     def _make(self, retry: RetryPolicy) -> AsyncClient:
         settings = self._settings
         return AsyncClient(settings.server_url, settings.api_key, settings.environment, retry=retry)
+
+
+def open_sessions() -> list[Session]:
+    """Return the sessions of this process that have not been closed."""
+    return list(_open)
 
 
 def _log_failure(future: Future[None]) -> None:

@@ -15,12 +15,13 @@ _PAUSES = {"injection": "injection: by an operator", "retries_exhausted": "its a
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it was read at `at`, with its steps and, when it could be read, its function."""
+    """A run as it was read at `at`, with its steps and, when they could be read, its function and its origin."""
 
     run: Run
     at: int
     steps: tuple[Step, ...] = ()
     function: Function | None = None
+    origin: str = ""
 
 
 def attempts(run: Run) -> str:

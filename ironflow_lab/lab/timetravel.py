@@ -60,7 +60,8 @@ def scrubber(past: Past) -> Scrubber:
         server=past.session.joined.server_url,
         events=history.events,
     )
-    follow = Follower(past, packer).begin if past.recorded and not past.complete else None
+    grows = past.recorded and not past.complete and past.session.capsule is None
+    follow = Follower(past, packer).begin if grows else None
     return Scrubber(packer, follow=follow, live=follow is not None)
 
 

@@ -118,8 +118,10 @@ class _Starting:
             os.close(descriptor)
 
     def _command(self) -> list[str]:
+        # By way of a shell: a debugger that is attached to this process makes every Python it starts wait for it.
+        command = ["/bin/sh", "-c", 'exec "$0" "$@"']
         # -P: a file beside the notebook must not stand in for a module of the server.
-        command = [sys.executable, "-P", "-m", "ironflow_lab.cli", "serve"]
+        command += [sys.executable, "-P", "-m", "ironflow_lab.cli", "serve"]
         command += ["--data-dir", str(self._folder)]
         if self._port is not None:
             command += ["--port", str(self._port)]

@@ -42,6 +42,8 @@ class Begun:
         self._file = None if folder is None else folder / FILE
         self._lock = threading.Lock()
         self._codes: OrderedDict[str, str] = OrderedDict()
+        # A run that failed goes on with the newest code, and has run on another.
+        self._last: dict[str, str] = {}
         self._inode, self._seen = 0, 0
 
     def of(self, run_id: str) -> str:
@@ -49,6 +51,12 @@ class Begun:
         with self._lock:
             self._refresh()
             return self._codes.get(run_id, "")
+
+    def last(self, run_id: str) -> str:
+        """Return the hash of the code that executed the run last, whatever it goes on with; "" when not known."""
+        with self._lock:
+            self._refresh()
+            return self._last.get(run_id, "")
 
     def note(self, run_id: str, code_hash: str) -> None:
         """Remember with which code a run begins."""
@@ -129,8 +137,11 @@ class Begun:
     def _remember(self, run_id: str, code: str) -> None:
         self._codes[run_id] = code
         self._codes.move_to_end(run_id)
+        if code != NEWEST:
+            self._last[run_id] = code
         if len(self._codes) > MOST_RUNS:
-            self._codes.popitem(last=False)
+            forgotten, _ = self._codes.popitem(last=False)
+            self._last.pop(forgotten, None)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ LONGEST_MESSAGE = 4_000
 LONGEST_STACK = 16_000
 LONGEST_LINE = 120
 _CUT = " … (cut)"
-_OURS = str(Path(__file__).parent)
+_OURS = (str(Path(__file__).parent), str(Path(__file__).parent.with_name("debug")))
 _MACHINERY = ("/asyncio/", "/concurrent/futures/", "/contextlib.py", "/threading.py")
 
 

@@ -117,11 +117,16 @@ class LoopThread:
             if self._loop is None and not self._stopped:
                 loop = asyncio.new_event_loop()
                 loop.set_exception_handler(_report)
-                self._thread = threading.Thread(target=self._main, args=(loop,), name=self.name, daemon=True)
-                self._loop = loop
+                thread = threading.Thread(target=self._main, args=(loop,), name=self.name, daemon=True)
                 if self._drop:
                     _dropping.add(self)
-                self._thread.start()
+                try:
+                    thread.start()
+                except BaseException:
+                    # It may be started later: by code that is not replayed, or when there is memory again.
+                    loop.close()
+                    raise
+                self._thread, self._loop = thread, loop
 
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

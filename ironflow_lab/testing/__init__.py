@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ironflow_lab.testing.crashing import crash_everywhere
     from ironflow_lab.testing.crashreport import Crash, CrashReport
     from ironflow_lab.testing.fakes import CountingIds, FakeClock
+    from ironflow_lab.testing.fixtures import capsule
     from ironflow_lab.testing.result import Result, Sent, StepRun
     from ironflow_lab.testing.running import arun_function, run_function
     from ironflow_lab.testing.server import LocalServer
@@ -36,6 +37,7 @@ __all__ = [
     "StepRun",
     "Waiting",
     "arun_function",
+    "capsule",
     "context",
     "crash_everywhere",
     "run_function",
@@ -53,6 +55,7 @@ _HOMES = {
     "StepRun": "result",
     "Waiting": "world",
     "arun_function": "running",
+    "capsule": "fixtures",
     "context": "contexts",
     "crash_everywhere": "crashing",
     "run_function": "running",

@@ -43,6 +43,10 @@ def label(run_id: str, step_id: str) -> str:
     inner = step_id.removeprefix(run_id + ":")
     if inner == step_id:
         return step_id
+    name, _, number = inner.rpartition(":")
+    if name and ":" not in name and "\\" not in name and number.isdecimal():
+        # Most are this plain, and a long run has thousands.
+        return name if number == "0" else inner
     scope = inner.removesuffix(":0")
     # A step of the handler itself is shown as it was written, and its number only when it is not the first.
     if step_id == f"{run_id}:{escape(step_name(step_id))}:{inner.rpartition(':')[2]}":

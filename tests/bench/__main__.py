@@ -32,6 +32,8 @@ FIGURES = {
     "W2": ("runs_per_s",),
     "W3": ("ms_per_step", "replay_ms_per_step"),
     "W4": ("recover_s", "first_step_s", "run_twice", "lost"),
+    "W6": ("state_ms", "wire_state_ms", "output_ms", "first_ms"),
+    "W7": ("fork_ms", "fork_run_ms", "first_ms"),
     "begin": ("cpu_ms", "seconds"),
     "decode": ("rows_per_s", "decode_alone_rows_per_s", "extra_mb"),
     "runtime": ("cpu_us_run", "runs_s"),
@@ -80,7 +82,7 @@ def contest(workload: str) -> list[Contestant]:
 
 
 _ENTRANTS = (
-    ("ironflow-lab", "bench_ironflowlab", "", "", "W1 W2 W3 W4"),
+    ("ironflow-lab", "bench_ironflowlab", "", "", "W1 W2 W3 W4 W6 W7"),
     ("ironflow-lab-step", "bench_ironflowlab", "step", "", "W1 W2 W3 W4"),
     (
         "official-worker",

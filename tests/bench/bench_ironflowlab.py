@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -59,6 +60,10 @@ def durable(durability: Durability) -> list[DurableFunction]:
         await ctx.step.sleep("rest", 0.001)
         return replayed / count * 1e3
 
+    @function("recorded", on="bench.recorded", recording=True, durability=durability)
+    async def recorded(ctx: Any) -> int:
+        return sum([(await ctx.step.run(f"s{place}", tiny, place))["v"] for place in range(ctx.event.data["steps"])])
+
     @function("slow", on="bench.slow", durability=durability)
     async def slow_steps(ctx: Any) -> int:
         order = ctx.event.data
@@ -67,7 +72,7 @@ def durable(durability: Durability) -> list[DurableFunction]:
             await ctx.step.run(f"s{place}", slow, effects, number, place)
         return number
 
-    return [steps, replay, slow_steps]
+    return [steps, replay, slow_steps, recorded]
 
 
 def serve(url: str, folder: Path, durability: Durability, slots: int) -> None:
@@ -212,6 +217,83 @@ def long(cluster: Cluster, size: shape.Size) -> dict[str, float]:
     return {**figures, "replay_ms_per_step": round(float(answer.results[0].output), 5), **cores}
 
 
+def past(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, Any]:
+    """Return the figures of W6: the state at random steps of one run, and the output of one step, each p50.
+
+    `state_ms` is `run.at(step=)` as one document, of a run that was read before, which costs `first_ms`;
+    `wire_state_ms` asks the server for all of it each time, as the peers do. `output_ms` is one step's output, over
+    the wire too.
+    """
+    lab, run = _recorded(cluster, size, folder)
+    began = time.perf_counter()
+    run.at(-1)
+    first, chance = (time.perf_counter() - began) * 1e3, random.Random(6)
+    runs, steps, events = lab.client.runs, run.recording().steps, run.recording().events
+    last = str(events[-1].created_at)
+
+    def places() -> list[int]:
+        return [chance.randrange(size.steps) for _ in range(shape.SAMPLES)]
+
+    def state(place: int) -> None:
+        assert len(run.at(step=f"s{place}").document()["steps"]) >= place + 1
+
+    def wire(place: int) -> None:
+        assert runs.state_at(run.id, str(events[place * len(events) // size.steps].created_at)).run_id == run.id
+
+    def output(place: int) -> None:
+        assert json.loads(runs.step_output_at(run.id, steps[place].step_id, last).output)["i"] == place
+
+    figures = {
+        name: shape.latencies([_timed(work, place) for place in places()])["p50_ms"]
+        for name, work in (("state_ms", state), ("wire_state_ms", wire), ("output_ms", output))
+    }
+    lab.close()
+    return {**figures, "first_ms": round(first, 2)}
+
+
+def forks(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, Any]:
+    """Return the figures of W7: a fork ten steps before the end with a changed output, then those steps executed.
+
+    Local and not durable. `fork_ms` is `run.fork()` of a run read before, `fork_run_ms` that and all ten bodies,
+    `first_ms` the first fork, which reads the run.
+    """
+    lab, run = _recorded(cluster, size, folder)
+    code, place = next(one for one in durable("pipelined") if one.id == "recorded"), size.steps - 11
+    total = sum(number * 2 for number in range(size.steps)) - place * 2
+
+    def fork(value: int) -> Any:
+        return run.fork(with_outputs={f"s{place}": {"i": place, "v": value}}, fn=code, steps="run")
+
+    def executed(value: int) -> None:
+        made = fork(value)
+        assert made.result == total + value
+
+    first = _timed(fork, 0) * 1e3
+    executed(1)
+    made = shape.latencies([_timed(fork, value) for value in range(shape.SAMPLES)])["p50_ms"]
+    done = shape.latencies([_timed(executed, value) for value in range(shape.SAMPLES)])["p50_ms"]
+    lab.close()
+    return {"fork_ms": made, "fork_run_ms": done, "first_ms": round(first, 2), "durable": False}
+
+
+def _recorded(cluster: Cluster, size: shape.Size, folder: Path) -> tuple[Any, Any]:
+    """Return a lab, and a recorded run of so many steps as it holds it."""
+    import ironflow_lab as il
+
+    (folder / "caller" / ".ironflow").mkdir(parents=True)
+    os.chdir(folder / "caller")
+    lab = il.connect(cluster.url)
+    answer = lab.client.events.emit_sync("bench.recorded", {"steps": size.steps}, timeout="120s")
+    assert answer.results[0].status == "completed", answer
+    return lab, lab.run(answer.results[0].run_id)
+
+
+def _timed(work: Any, value: int) -> float:
+    start = time.perf_counter()
+    work(value)
+    return time.perf_counter() - start
+
+
 def crash(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, float]:
     """Return the figures of W4; every run was accepted before the worker began."""
     effects = shape.Effects(folder / "effects")
@@ -252,6 +334,10 @@ def measure(task: shape.Task, folder: Path) -> dict[str, float]:
                 return many(cluster, size)
             case "W3":
                 return long(cluster, size)
+            case "W6":
+                return past(cluster, size, folder)
+            case "W7":
+                return forks(cluster, size, folder)
         # Accepted while no worker is there; the functions are known from the one that was.
         shape.kill(cluster.worker)
         return crash(cluster, size, folder)

@@ -5,7 +5,8 @@ is called as `python -m tests.bench.bench_NAME W2 --runs 1000` and prints one li
 logs goes to standard error.
 
 W1 one-step runs, one after the other. W2 ten-step runs, 32 at a time, one worker. W3 one run of
-1,000 steps. W4 kill -9 of server and worker amid 200 runs of five steps that take 50 ms each.
+1,000 steps. W4 kill -9 of server and worker amid 200 runs of five steps that take 50 ms each. W6 the
+state of a run of 1,000 steps at a random one. W7 a fork of it ten steps before its end.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 STEP_SECONDS = 0.05
 KILL_AT = 0.4
 PATIENCE = 300.0
+# How often a question of W6 and W7 is asked.
+SAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ SIZES = {
     "W2": Size(runs=1000, steps=10, flight=32),
     "W3": Size(runs=1, steps=1000, flight=1),
     "W4": Size(runs=200, steps=5, flight=200),
+    "W6": Size(runs=1, steps=1000, flight=1),
+    "W7": Size(runs=1, steps=1000, flight=1),
 }
 
 

@@ -1,4 +1,6 @@
-"""Executes every notebook with nbval: `python tests/notebooks/run.py [pytest arguments]`.
+"""Executes every notebook with nbval: `python -m tests.notebooks.run [pytest arguments]`.
+
+A failed run of each of their functions is then opened as a capsule, in a kernel without a server.
 
 The notebooks run as copies beside a data folder of their own, so that neither the developer's runs
 nor an earlier test are seen; the server that they start is ended afterwards.
@@ -13,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.notebooks import carried
+
 ROOT = Path(__file__).resolve().parents[2]
 NBVAL = ("-p", "nbval", "-p", "restarting", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60")
 
@@ -24,11 +28,21 @@ def main(arguments: list[str]) -> int:
         shutil.copytree(ROOT / "notebooks", folder, dirs_exist_ok=True)
         data = folder / ".ironflow"
         data.mkdir(mode=0o700)
+        away = folder / "carried"
+        away.mkdir()
         try:
-            return executed(folder, arguments)
+            code = executed(folder, arguments)
+            saved = carried.save(folder, away)
         finally:
             stop = (sys.executable, "-m", "ironflow_lab.cli", "stop", "--force", "--data-dir", data)
             subprocess.run(stop, check=False, timeout=60)
+        apart = Path(shutil.move(away, tempfile.mkdtemp(prefix="carried-", dir=folder.parent)))
+        try:
+            carried.look(apart, saved)
+        finally:
+            shutil.rmtree(apart.parent)
+        print(f"opened without a server: a failed run of {', '.join(sorted(saved))}")
+        return code
 
 
 def executed(folder: Path, arguments: list[str]) -> int:

@@ -1,17 +1,22 @@
-"""JupyterLab in a real headless Chromium: one server for the session, one page for each test."""
+"""JupyterLab in a real headless Chromium: one server and one browser for the session, one page for each test.
+
+The browser keeps its cache, as a user's does: loading and compiling JupyterLab's scripts anew for each test took most
+of the time. What a test could leave behind for the next one is removed: cookies, storage, settings, pages.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -23,12 +28,13 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import nbformat
 import pytest
 from playwright.sync_api import (
-    Browser,
+    BrowserContext,
     ConsoleMessage,
     Locator,
     Page,
     Request,
     Response,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -47,16 +53,25 @@ QUIET = (
     "--disable-sync",
 )
 PATIENCE = 60_000
+NEWS = Path("@jupyterlab", "apputils-extension", "notification.jupyterlab-settings")
+STORED = "cookies,file_systems,indexeddb,local_storage,service_workers,cache_storage"
 # Two cores serve browser, kernels and servers: what takes a second alone may take ten.
 expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JupyterLab:
-    """A running JupyterLab and the folder it shows."""
+    """A running JupyterLab, the folder it shows and the one in which it keeps what the user has set."""
 
     url: str
     folder: Path
+    settings: Path
+
+    def forget(self) -> None:
+        """Forget what a user has set, such as the theme; only the news stay off."""
+        shutil.rmtree(self.settings, ignore_errors=True)
+        (self.settings / NEWS).parent.mkdir(parents=True, exist_ok=True)
+        (self.settings / NEWS).write_text(json.dumps({"fetchNews": "false"}))
 
     def write(self, name: str, *cells: str) -> str:
         """Save a notebook of code cells and return its name."""
@@ -175,6 +190,8 @@ class Notebook:
             "node => /\\[\\d+\\]/.test(node.textContent)",
             arg=prompt.element_handle(),
             timeout=PATIENCE,
+            # To look at every frame would make the browser paint sixty a second.
+            polling=50,
         )
 
     def run_cells(self, *indices: int) -> None:
@@ -217,9 +234,6 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]
     home = tmp_path_factory.mktemp("jupyter")
     folder = tmp_path_factory.mktemp("notebooks")
     settings = home / "settings"
-    news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text(json.dumps({"fetchNews": "false"}))
     own = {
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
@@ -236,7 +250,7 @@ def jupyterlab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
         try:
             _until_answering(f"http://127.0.0.1:{port}/api", process, home / "log")
-            yield JupyterLab(url=f"http://127.0.0.1:{port}", folder=folder)
+            yield JupyterLab(url=f"http://127.0.0.1:{port}", folder=folder, settings=settings)
         finally:
             process.terminate()
             process.wait(20)
@@ -251,15 +265,35 @@ def kernels(jupyterlab: JupyterLab) -> Kernels:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """The browser, whose profile is on disk: only such a one keeps the scripts as it has compiled them."""
     found = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "browser.py")], capture_output=True, text=True, check=True
     )
     with sync_playwright() as playwright:
         path = found.stdout.strip().splitlines()[-1]
-        chromium = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        profile = tmp_path_factory.mktemp("profile")
+        viewport = ViewportSize(width=1280, height=1600)
+        chromium = playwright.chromium.launch_persistent_context(
+            profile, executable_path=path, args=list(QUIET), viewport=viewport
+        )
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def page(jupyterlab: JupyterLab, browser: BrowserContext) -> Iterator[Page]:
+    """A page in a browser and a JupyterLab that know nothing of the tests before."""
+    # The first page stays: a browser without one may end.
+    for left in browser.pages[1:]:
+        left.close()
+    jupyterlab.forget()
+    with closing(browser.new_page()) as fresh:
+        session = browser.new_cdp_session(fresh)
+        session.send("Storage.clearDataForOrigin", {"origin": jupyterlab.url, "storageTypes": STORED})
+        session.detach()
+        fresh.set_default_timeout(PATIENCE)
+        yield fresh
 
 
 FAILED = pytest.StashKey[bool]()
@@ -277,12 +311,9 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def open_notebook(
-    jupyterlab: JupyterLab, kernels: Kernels, browser: Browser, request: pytest.FixtureRequest
+    jupyterlab: JupyterLab, kernels: Kernels, page: Page, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], Notebook]]:
-    """Return a function that opens a notebook in a workspace and a page of its own."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1600})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    """Return a function that opens a notebook in a workspace of its own."""
     traffic = Traffic(page)
     # JupyterLab restores a workspace with all its tabs: no two tests may share one.
     own = secrets.token_hex(4)
@@ -301,7 +332,7 @@ def open_notebook(
         SHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SHOTS / f"failed-{request.node.name}.png")
         print("the page complained:", *traffic.errors, sep="\n  ")
-    context.close()
+    page.close()
     for session in begun:
         kernels.end(session)
 

@@ -6,12 +6,11 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from ironflow_lab import local
 from ironflow_lab.client import Client
@@ -180,21 +179,19 @@ def test_the_panel_by_keyboard(jupyterlab: JupyterLab, folder: Path, open_notebo
     assert notebook.traffic.beyond(jupyterlab.url) == []
 
 
-def test_without_a_notebook_a_run_opens_in_a_tab(jupyterlab: JupyterLab, browser: Browser) -> None:
+def test_without_a_notebook_a_run_opens_in_a_tab(jupyterlab: JupyterLab, page: Page) -> None:
     server = local.start(cwd=jupyterlab.folder)
     with Client(server.url, "", "") as client:
         client.functions.register(RegisterFunctionRequest(id="idle", triggers=(Trigger(event="idle.asked"),)))
         (run,) = client.events.emit("idle.asked", {"n": 1}).run_ids
-    with closing(browser.new_context()) as context:
-        page = context.new_page()
-        page.goto(f"{jupyterlab.url}/lab/workspaces/alone")
-        row = panel_of(page).locator(f'.ifp-run[data-run="{run}"]')
-        expect(row).to_contain_text("queued")
-        row.locator(".ifp-show").click()
-        tab = page.locator(f'.ifp-tab[data-run="{run}"]')
-        # It was registered without recording, and says so.
-        expect(tab).to_contain_text("not recorded")
-        expect(tab).to_contain_text("idle")
+    page.goto(f"{jupyterlab.url}/lab/workspaces/alone")
+    row = panel_of(page).locator(f'.ifp-run[data-run="{run}"]')
+    expect(row).to_contain_text("queued")
+    row.locator(".ifp-show").click()
+    tab = page.locator(f'.ifp-tab[data-run="{run}"]')
+    # It was registered without recording, and says so.
+    expect(tab).to_contain_text("not recorded")
+    expect(tab).to_contain_text("idle")
 
 
 def reloaded(page: Page) -> None:

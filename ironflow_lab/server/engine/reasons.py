@@ -153,7 +153,7 @@ def _queued(state: Situation) -> dict[str, Any]:
     alive = tuple(one for one in state.workers if one in presence.alive)
     if not alive:
         known = ", ".join(state.workers[:_MOST_NAMED])
-        seen = f"its workers ({known}) have not been heard of" if known else "no worker has registered for it"
+        seen = f"its workers ({known}) have not been heard of" if known else _unregistered(len(presence.alive))
         return {**found, "reason": "no_worker", "message": f"nobody executes function {name!r}: {seen}; start one"}
     if state.ahead:
         holders = ", ".join(state.ahead[:_MOST_NAMED])
@@ -164,3 +164,12 @@ def _queued(state: Situation) -> dict[str, Any]:
         return {**found, "reason": "handing_out", "message": "a worker is about to get it"}
     words = f"all workers of function {name!r} are busy; it is number {state.position} in the queue"
     return {**found, "reason": "workers_busy", "message": words}
+
+
+def _unregistered(others: int) -> str:
+    seen = "no worker has registered for it"
+    if not others:
+        return seen
+    return (
+        f"{seen}, and {'the one that is there serves' if others == 1 else f'the {others} that are there serve'} others"
+    )

@@ -293,6 +293,35 @@ class TestRerun:
         assert (again.output, other.output) == ({"charged": 3}, {"charged": 4})
         assert run.function_id == again.function_id
 
+    def test_the_new_run_names_the_one_it_repeats(self, flow: il.Lab) -> None:
+        run = flow.emit("flow.go", {"n": 3}).wait().runs[0]
+        again = run.rerun()
+        twice = again.rerun({"n": 4})
+        flow.wait([again, twice])
+        for later, earlier in ((again, run), (twice, again)):
+            found = flow.run(later.id)
+            assert found.origin is not None
+            assert found.origin.id == earlier.id
+            for shown in (str(found), found._repr_html_()):
+                assert f"rerun of {earlier.id}" in shown
+        assert run.origin is None
+        assert "rerun of" not in str(run)
+        flow.client.runs.delete(run.id)
+        with pytest.raises(NotFoundError, match=run.id):
+            _ = again.origin
+
+    def test_none_is_an_input_and_not_the_first_one_again(self, flow: il.Lab) -> None:
+        @flow.function("echo", on="echo.go")
+        async def echo(ctx: Any) -> Any:
+            return {"got": ctx.event.data}
+
+        run = flow.emit("echo.go", {"n": 1}).wait().runs[0]
+        again, none = run.rerun(), run.rerun(None)
+        flow.wait([again, none])
+        assert (again.output, none.output) == ({"got": {"n": 1}}, {"got": None})
+        # An invocation that is no rerun has no origin.
+        assert flow.run(flow.client.functions.invoke("echo", {"n": 2}).run_id).origin is None
+
     def test_a_redacted_input_cannot_be_used_again(self, flow: il.Lab) -> None:
         run = flow.emit("flow.go", {"n": 3}).wait().runs[0]
         flow.client.runs.redact(run.id)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ironflow_lab.errors import DefinitionError
 from ironflow_lab.history import redaction
-from ironflow_lab.history.paths import Path, path_text, shown_at, value_at
+from ironflow_lab.history.paths import Path, path_text, read_path, shown_at, value_at
 from tests.unit.history.stories import HOSTILE, json_values, keys
 
 paths = st.lists(keys | st.text() | st.integers(0, 12), max_size=5).map(tuple)
@@ -52,11 +53,46 @@ def _unquoted(text: str) -> str:
 )
 def test_a_path_is_written_as_one_would_say_it(path: Path, text: str) -> None:
     assert path_text(path) == text
+    assert read_path(text) == path
 
 
 @given(paths | st.lists(st.sampled_from(HOSTILE)).map(tuple))
 def test_a_written_path_can_be_read_back(path: Path) -> None:
     assert read(path_text(path)) == path
+    assert read_path(path_text(path)) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("output.unit price.0", ("output", "unit price", "0")),
+        ("steps.pack:0:wrap.output", ("steps", "pack:0:wrap", "output")),
+        ("a-b[3][0].c", ("a-b", 3, 0, "c")),
+        ("steps.'a.b'", ("steps", "a.b")),
+        ('"a.b"[1]', ("a.b", 1)),
+    ],
+)
+def test_a_key_need_not_be_quoted_where_nothing_is_in_doubt(text: str, path: Path) -> None:
+    assert read_path(text) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [".a", "a.", "a..b", "a[", "a[x]", "a[-1]", "a[1", 'a."b', 'a."b"c', "a]b", 'a."\\x"', "a.'\\x'", "[" * 50_000],
+)
+def test_a_path_that_cannot_be_read_says_where(text: str) -> None:
+    with pytest.raises(DefinitionError, match="path") as raised:
+        read_path(text)
+    assert len(str(raised.value)) < 400
+
+
+@given(st.text())
+def test_any_text_is_a_path_or_refused(text: str) -> None:
+    try:
+        path = read_path(text)
+    except DefinitionError:
+        return
+    assert read_path(path_text(path)) == path
 
 
 def test_a_value_is_found_by_its_path() -> None:

@@ -89,3 +89,7 @@ def test_hostile_nesting_does_not_raise() -> None:
 
 def test_what_is_not_json_is_shown_as_text() -> None:
     assert redaction.preview(b"{broken") == "{broken"
+
+
+def test_what_only_the_slower_encoder_takes_is_shown_too() -> None:
+    assert redaction.show({"a": "\ud800", "big": 10**30}, limit=100) == '{"a":"\\ud800","big":' + f"{10**30}" + "}"

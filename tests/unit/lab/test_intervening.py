@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ironflow_lab.errors import DefinitionError, FailedPreconditionError, InvalidArgumentError, NotFoundError
@@ -94,8 +95,8 @@ def test_what_a_resume_would_do(first: Step | None, said: str) -> None:
 
 def test_the_input_of_another_run() -> None:
     held = Run(id="run_1", input={"n": 1})
-    assert intervening.input_again(held, None) == {"n": 1}
-    others: tuple[Any, ...] = (0, "", [], {"n": 2})
+    assert intervening.input_again(held, msgspec.UNSET) == {"n": 1}
+    others: tuple[Any, ...] = (None, 0, "", [], {"n": 2})
     for other in others:
         assert intervening.input_again(held, other) == other
 
@@ -104,5 +105,5 @@ def test_a_redacted_input_cannot_be_given_again() -> None:
     marker = {"$redacted": True, "sha256": "0" * 64, "redactedAt": "2026-01-02T03:04:05Z"}
     held = Run(id="run_1", input=marker)
     with pytest.raises(FailedPreconditionError, match=r"run\.rerun\(input\)"):
-        intervening.input_again(held, None)
+        intervening.input_again(held, msgspec.UNSET)
     assert intervening.input_again(held, {"n": 2}) == {"n": 2}

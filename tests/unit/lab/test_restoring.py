@@ -61,6 +61,8 @@ class Runs:
 class Session(SimpleNamespace):
     """As much of a session as this needs."""
 
+    capsule = None
+
     def call(self, work: Callable[[Any], Any], **_: Any) -> Any:
         return asyncio.run(work(SimpleNamespace(runs=self.runs)))
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from ironflow_lab.history.why import Ending
 from ironflow_lab.lab import why
+from ironflow_lab.lab.advice import Advice
 from ironflow_lab.lab.summary import Shown
 from ironflow_lab.lab.why import Why
 from ironflow_lab.models.instant import Instant, parse_instant
@@ -62,6 +64,32 @@ def test_every_field_is_an_attribute_and_no_other() -> None:
     assert {"event", "due_at", "source"} <= set(dir(told))
     with pytest.raises(AttributeError, match="due_at"):
         _ = told.nothing
+
+
+def test_how_it_ended_and_what_one_can_do_are_attributes_and_shown() -> None:
+    fact = BlockingReason(run_id="run_1", status="failed", reason="ended", message="step 'charge' failed")
+    end = Ending(cause="step_failed", step="charge", place="line 3 of a cell", exhausted=True)
+    ahead = Advice(next="nothing, until it is retried", can=("run.retry()  # again", f"lab.emit({SCRIPT!r})  # x"))
+    told = Why(fact, source="server", at=AT, ending=end, advice=ahead, notes=(SCRIPT,))
+    assert (told.cause, told.reason, told.step, told.place, told.exhausted) == (
+        *("step_failed", "ended", "charge", "line 3 of a cell"),
+        True,
+    )
+    assert (told.next, told.next_at, told.can) == (ahead.next, None, ahead.can)
+    assert {"next", "next_at", "can", "cause"} <= set(dir(told))
+    for form in (str(told), told._repr_html_()):
+        assert "nothing, until it is retried" in form
+        assert "run.retry()" in form
+    assert repr(told) == "<Why run_1: step_failed; step 'charge' failed>"
+    assert "<script" not in told._repr_html_()
+
+
+def test_a_run_that_goes_on_is_told_by_its_reason() -> None:
+    fact = BlockingReason(run_id="run_1", reason="sleep", step_id="run_1:rest:0", due_at=AT)
+    told = Why(fact, source="server", at=AT, advice=Advice(next="it wakes", at=AT))
+    assert (told.cause, told.step, told.next_at, told.exhausted, told.place) == ("sleep", "rest", AT, None, "")
+    nothing = Why(BlockingReason(run_id="run_1"), source="rows", at=AT)
+    assert (nothing.step, nothing.next, nothing.next_at, nothing.can) == ("", "", None, ())
 
 
 def test_only_what_says_something_is_shown() -> None:

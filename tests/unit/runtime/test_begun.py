@@ -31,6 +31,18 @@ def test_another_process_is_heard_at_once_and_the_last_word_counts(tmp_path: Pat
     assert one.of("run_1") == NEWEST
 
 
+def test_which_code_executed_a_run_last_outlives_its_failure(tmp_path: Path) -> None:
+    one = Begun(tmp_path)
+    assert one.last("run_1") == ""
+    one.note("run_1", "aaaa")
+    one.ended("run_1")
+    assert (one.of("run_1"), one.last("run_1")) == (NEWEST, "aaaa")
+    other = Begun(tmp_path)
+    assert other.last("run_1") == "aaaa"
+    other.note("run_1", "bbbb")
+    assert one.last("run_1") == "bbbb"
+
+
 def test_without_a_folder_it_is_remembered_as_long_as_the_process() -> None:
     kept = Begun()
     kept.note("run_1", "aaaa")

@@ -194,3 +194,21 @@ def test_a_busy_thread_does_not_hold_up_the_end_of_the_process() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("end\n", "")
+
+
+def test_a_thread_that_could_not_be_started_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    thread = LoopThread("late")
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="can't start"):
+        patched.setattr(threading.Thread, "start", refuse)
+        thread.call(answer)
+    try:
+        assert thread.call(answer) == 42
+    finally:
+        thread.stop()
+
+
+async def answer() -> int:
+    return 42

@@ -44,8 +44,18 @@ class TestQueued:
         found = queued(Presence(alive=frozenset({"stranger"})))
         assert (found.reason, found.worker_ids) == ("no_worker", ("w", "v"))
         assert "its workers (w, v) have not been heard of" in found.message
-        run = resting("waiting_for_capacity")
-        assert "no worker has registered for it" in why(run, function_status="active", presence=ALIVE).message
+
+    @pytest.mark.parametrize(
+        ("alive", "said"),
+        [
+            (set(), "no worker has registered for it; start one"),
+            ({"w"}, "no worker has registered for it, and the one that is there serves others; start one"),
+            ({"w", "v"}, "no worker has registered for it, and the 2 that are there serve others; start one"),
+        ],
+    )
+    def test_workers_that_serve_other_functions(self, alive: set[str], said: str) -> None:
+        run, presence = resting("waiting_for_capacity"), Presence(alive=frozenset(alive))
+        assert why(run, function_status="active", presence=presence).message.endswith(said)
 
     def test_a_full_lane_names_who_is_in_it(self) -> None:
         found = queued(lane="x", ahead=("run_7", "run_8"))

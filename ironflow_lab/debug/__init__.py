@@ -1,0 +1,1 @@
+"""Executing recorded runs again in this process: replay, check, fork, breakpoints."""
