@@ -71,7 +71,7 @@ PHASES = (
     ),
     tested("unit", 40, *TWO_AT_ONCE),
     tested("contract", 90, *TWO_AT_ONCE),
-    tested("conformance", 90),
+    tested("conformance", 90, *TWO_AT_ONCE),
     Phase(
         name="notebooks",
         commands=((PYTHON, "-m", "tests.notebooks.run"), (*PYTEST, "tests/notebooks")),
@@ -79,7 +79,7 @@ PHASES = (
         seconds=150,
     ),
     tested("ui", 220, *TWO_AT_ONCE),
-    tested("chaos", 45),
+    tested("chaos", 45, *TWO_AT_ONCE),
     Phase(
         name="soak",
         # Every property too, with many more examples than `make test` has time for.

@@ -23,6 +23,7 @@ NO_DEBUGGER = (
     "it did not stop: no debugger is attached to this kernel; switch it on (the bug icon in the notebook's toolbar)"
     " and replay again"
 )
+REFUSED = "it did not stop: this debugger cannot be told to ({}); set a breakpoint in the margin of the cell instead"
 SWITCHED_OFF = "it did not stop: PYTHONBREAKPOINT=0 switches breakpoints off"
 # Stepping into what a step call does would end in these.
 _SKIPPED = ("ironflow_lab.*", "asyncio.*", "threading", "contextlib", "contextvars", "concurrent.*")
@@ -99,11 +100,18 @@ class Stopper:
     def _stop(self, frame: FrameType, error: BaseException | None) -> bool:
         with gate.lift():
             if debugger.attached():
-                return debugger.stop(frame) if error is None else debugger.stop_at_error(frame, error)
+                return self._in_debugger(frame, error)
             if session.in_kernel():
                 self._tell(NO_DEBUGGER)
                 return False
             return self._in_terminal(frame, error)
+
+    def _in_debugger(self, frame: FrameType, error: BaseException | None) -> bool:
+        try:
+            return debugger.stop(frame) if error is None else debugger.stop_at_error(frame, error)
+        except Exception as refused:  # noqa: BLE001 - another version of the debugger; the replay goes on
+            self._tell(REFUSED.format(type(refused).__name__))
+            return False
 
     def _in_terminal(self, frame: FrameType, error: BaseException | None) -> bool:
         """Stand in what `breakpoint()` would start here."""

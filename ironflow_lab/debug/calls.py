@@ -100,7 +100,8 @@ class Answers(Protocol):
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A call and what it got; `source` is `recorded`, `given`, `stub`, `ran` or `stopped`.
 
-    `output` is what the code was handed (`UNSET` for nothing), `error` what it saw raised.
+    `output` is what the code was handed (`UNSET` for nothing), `error` what it saw raised. `place` counts from 0
+    in the order of the answers, which is another than that of the calls where branches go on side by side.
     """
 
     call: Call
@@ -110,6 +111,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     error: Error | None = None
     started_at: Instant = NOT_SET
     ended_at: Instant = NOT_SET
+    place: int = 0
 
     def __repr__(self) -> str:
         return f"Asked({self.call.label!r}, source={self.source!r})"

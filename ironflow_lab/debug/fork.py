@@ -205,7 +205,7 @@ class Deciding:
         """Return what a call gets."""
         self._open.pop(call.step_id, None)
         step = self._plan.recorded.step(call.step_id)
-        given = self._plan.given.get(call.step_id) if step is not None else self._new(call, self._plan.new_outputs)
+        given = self._plan.given.get(call.step_id) if step is not None else self._said(call, self._plan.new_outputs)
         if given is not None:
             self._passed = True
             return _handed(call, given, step)
@@ -213,7 +213,8 @@ class Deciding:
             return self._recorded.answer(call)
         decision, named = self._plan.word(call.step_id)
         if step is None:
-            own: Word | None = self._new(call, self._plan.new_decided)
+            # A decision by name is for every step of that name, an output for one step.
+            own: Word | None = self._said(call, self._plan.choices.decided, call.name)
             decision, named = (own, True) if own is not None else (decision, False)
             if not self._passed and not named:
                 # The code has left the recording before it came to the step it was to be forked at.
@@ -251,8 +252,8 @@ class Deciding:
         self.needs.append(Need(label=call.label, kind=call.kind, why=why))
         return Stop(reason=f"step {_cut(call.label)!r} {verb}: {why}. {_remedy(call)}", source="stub")
 
-    def _new(self, call: Call, words: Any) -> Any:
-        for form in (*forms(self._run_id, call.step_id), call.name):
+    def _said(self, call: Call, words: Any, *others: str) -> Any:
+        for form in (*forms(self._run_id, call.step_id), *others):
             if form in words:
                 self._open.pop(form, None)
                 return words[form]

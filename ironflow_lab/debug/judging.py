@@ -249,7 +249,7 @@ def _least_ends(places: list[Place]) -> list[int]:
 
 def _moved(items: list[tuple[int, Place]]) -> Iterator[Finding]:
     places = [place for _, place in items]
-    least = list(accumulate(reversed(places), lambda one, other: min(one, other, key=_index)))[::-1]
+    least = list(accumulate(reversed(places), _earlier))[::-1]
     for at, (order, place) in enumerate(items[:-1]):
         if least[at + 1].index > place.index:
             continue
@@ -263,8 +263,8 @@ def _moved(items: list[tuple[int, Place]]) -> Iterator[Finding]:
         return
 
 
-def _index(place: Place) -> int:
-    return place.index
+def _earlier(one: Place, other: Place) -> Place:
+    return one if one.index <= other.index else other
 
 
 def _passing(places: list[Place], late: Place) -> int:

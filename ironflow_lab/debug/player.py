@@ -81,7 +81,9 @@ class Player:
             with lifted():
                 self.at_step(call, frame)
         if isinstance(answer, Stop):
-            self.asked.append(Asked(call=call, answer=answer, source="stopped", error=answer.error))
+            self.asked.append(
+                Asked(call=call, answer=answer, source="stopped", error=answer.error, place=len(self.asked))
+            )
             self.end(answer)
             self.halt()
         return answer
@@ -123,7 +125,7 @@ class Player:
     def refuse(self, call: Call, answer: Answer, reason: str) -> NoReturn:
         """End the handler at a call that cannot be answered as wished."""
         stop = Stop(reason=reason)
-        self.asked.append(Asked(call=call, answer=answer, source="stopped"))
+        self.asked.append(Asked(call=call, answer=answer, source="stopped", place=len(self.asked)))
         self.end(stop)
         self.halt()
 
@@ -143,7 +145,10 @@ class Player:
 
     def _keep(self, call: Call, answer: Answer, source: str, began: Instant, ended: Instant, **got: Any) -> None:
         self.world.reach(ended)
-        self.asked.append(Asked(call=call, answer=answer, source=source, started_at=began, ended_at=ended, **got))
+        place = len(self.asked)
+        self.asked.append(
+            Asked(call=call, answer=answer, source=source, started_at=began, ended_at=ended, place=place, **got)
+        )
 
 
 def step_error(call: Call, error: Error) -> StepError:

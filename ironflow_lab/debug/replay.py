@@ -120,6 +120,7 @@ class _Execution:
         self._turns = Turns()
         self._tools = Tools(pool=_bodies(), threads=self._turns, clock=self.world, publish=_publish)
         self._over = threading.Event()
+        self._left = False
         self._failure: BaseException | None = None
 
     def run(self, patience: float | None) -> None:
@@ -158,6 +159,7 @@ class _Execution:
         self.player.end(Stop(reason=why))
         for _ in range(_TELLS):
             if self._over.is_set() or thread.ident is None:
+                thread.join(0.0 if self._left else _LOOK)
                 return
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Halted))
             self._over.wait(_LOOK)
@@ -185,6 +187,7 @@ class _Execution:
             execution.run_plain(self.segment, self._tools)
 
     def _leave(self) -> None:
+        self._left = True
         self._over.set()
         forever()
 

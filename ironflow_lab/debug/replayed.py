@@ -91,7 +91,9 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         )
         return Recording(
             run=made,
-            steps=tuple(_row(run, one, steps.get(one.call.step_id), at) for at, one in enumerate(self.asked)),
+            steps=tuple(
+                _row(run, one, steps.get(one.call.step_id)) for one in sorted(self.asked, key=lambda one: one.place)
+            ),
             source="local",
             note=self.reason,
         )
@@ -121,7 +123,7 @@ def conclude(
         reason=reason,
         output=output,
         error=error,
-        asked=tuple(player.asked),
+        asked=tuple(sorted(player.asked, key=lambda one: one.call.order)),
         divergence=divergence,
         notes=tuple(dict.fromkeys((*notes, *player.later))),
         unused=unused,
@@ -194,9 +196,9 @@ def _missing(unused: tuple[str, ...], status: Status | str) -> Divergence:
     )
 
 
-def _row(run: Run, one: Asked, was: Step | None, at: int) -> Step:
+def _row(run: Run, one: Asked, was: Step | None) -> Step:
     """Return a call as the step of a run."""
-    call = one.call
+    call, at = one.call, one.place
     failed = one.error is not None
     status = "failed" if failed else "completed" if one.source != "stopped" else "pending"
     if was is not None and one.source == "recorded":

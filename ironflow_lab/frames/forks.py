@@ -1,4 +1,4 @@
-"""Frames of a what-if: what it would do with every step, and what its code asked for."""
+"""Frames of a what-if: what it would do with every step, and its steps as those of a run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from ironflow_lab.debug.calls import Asked
-from ironflow_lab.debug.fork import Planned, has_effects
+from ironflow_lab.debug.fork import Planned
 from ironflow_lab.frames import schema
 from ironflow_lab.frames.columns import Table
+from ironflow_lab.frames.replays import KINDS
+from ironflow_lab.frames.runs import step_frame
 from ironflow_lab.frames.schema import Column
-from ironflow_lab.history.values import json_text
-from ironflow_lab.models.runs import Error
+from ironflow_lab.history.values import json_text, redacted_text
+from ironflow_lab.models.runs import Error, Step, StepRow
+from ironflow_lab.wire import codec
 
 DECISIONS = ("recorded", "given", "stub", "run", "stop")
-SOURCES = ("recorded", "given", "stub", "ran", "stopped")
-KINDS = ("run", "sleep", "wait_for_event", "invoke", "invoke_async", "publish", "compensate")
 
 # What a fork would do, decided before anything is executed; `effects` is missing where a body decides it.
 PLAN = (
@@ -29,20 +29,6 @@ PLAN = (
     Column(name="output", dtype=schema.JSON, source="what it would return"),
     Column(name="error", dtype=schema.TEXT, source="what it would raise, or failed with"),
     Column(name="effects", dtype=schema.FLAG, source="whether its kind acts on the world"),
-    Column(name="step_id", dtype=schema.TEXT, source="stepId"),
-)
-# What the code asked for, in order.
-CALLS = (
-    Column(name="order", dtype=schema.NUMBER, source="order of the call"),
-    Column(name="step", dtype=schema.TEXT, source="label of the step"),
-    Column(name="kind", dtype=schema.WORD, source="what was called", words=KINDS),
-    Column(name="source", dtype=schema.WORD, source="where its outcome came from", words=SOURCES),
-    Column(name="output", dtype=schema.JSON, source="what the code was handed"),
-    Column(name="error", dtype=schema.TEXT, source="what the code saw raised"),
-    Column(name="wanted", dtype=schema.JSON, source="what the code asked for"),
-    Column(name="effects", dtype=schema.FLAG, source="whether its kind acts on the world"),
-    Column(name="file", dtype=schema.TEXT, source="file of the call", repeated=True),
-    Column(name="line", dtype=schema.NUMBER, source="line of the call", zero_is_missing=True),
     Column(name="step_id", dtype=schema.TEXT, source="stepId"),
 )
 
@@ -57,7 +43,7 @@ def plan_frame(rows: Sequence[Planned]) -> pd.DataFrame:
             "kind": [row.kind for row in rows],
             "decision": [row.decision for row in rows],
             "why": [row.why for row in rows],
-            "output": [_json(row.output) for row in rows],
+            "output": [_exact(row.output) for row in rows],
             "error": [_error(row.error) for row in rows],
             "effects": [row.effects for row in rows],
             "step_id": [row.step_id for row in rows],
@@ -66,30 +52,25 @@ def plan_frame(rows: Sequence[Planned]) -> pd.DataFrame:
     return table.frame()
 
 
-def calls_frame(asked: Sequence[Asked]) -> pd.DataFrame:
-    """Return what the code asked for and got, with `CALLS` as columns."""
-    table = Table(CALLS)
-    table.add(
-        len(asked),
-        {
-            "order": [one.call.order for one in asked],
-            "step": [one.call.label for one in asked],
-            "kind": [one.call.kind for one in asked],
-            "source": [one.source for one in asked],
-            "output": [_json(one.output) for one in asked],
-            "error": [_error(one.error) for one in asked],
-            "wanted": [_json(one.call.wanted) for one in asked],
-            "effects": [has_effects(one.call.kind) for one in asked],
-            "file": [one.call.file for one in asked],
-            "line": [one.call.line for one in asked],
-            "step_id": [one.call.step_id for one in asked],
-        },
-    )
-    return table.frame()
+def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
+    """Return steps at rest with `schema.STEPS` and their payloads as columns, whatever is in their outputs."""
+    bare = [msgspec.structs.replace(step, input=None, output=None, original_output=None) for step in steps]
+    rows = [codec.decode(codec.encode(step), StepRow) for step in bare]
+    told = [
+        row if step.output is None else msgspec.structs.replace(row, output=msgspec.Raw(_exact(step.output) or b""))
+        for row, step in zip(rows, steps, strict=True)
+    ]
+    return step_frame([told])
 
 
-def _json(value: Any) -> bytes | None:
-    return None if value is msgspec.UNSET else json_text(value)
+def _exact(value: Any) -> bytes | None:
+    if value is msgspec.UNSET:
+        return None
+    try:
+        return json_text(value)
+    except RecursionError:
+        # Deeper than JSON can be written: cut where a view would cut it.
+        return redacted_text(value)
 
 
 def _error(error: Error | None) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 
 # pydevd's word for a stop at a breakpoint (pydevd_comm_constants.CMD_SET_BREAK).
 _BREAKPOINT = 111
+# How `runtime.revival` names the code of an earlier version.
+_REVIVED = "<ironflow "
 _MONITORING = "_pydevd_sys_monitoring.pydevd_sys_monitoring"
 
 
@@ -72,17 +74,32 @@ def _debugger() -> tuple[Any, Any] | None:
 
 
 def _dump(frame: FrameType) -> None:
-    """Write the text of a frame's cell to where the front end looks for it.
+    """Write the text of a frame's code to where the front end looks for it.
 
-    It does so itself for the cells as they are now; the code of a run may be that of an earlier version.
+    It does so itself for the cells as they are now; the code of a run may be that of an earlier version,
+    which is in no cell any more and has no file's name.
     """
-    path = Path(frame.f_code.co_filename)
-    if not path.parent.name.startswith("ipykernel_") or path.exists():
+    name, folder = frame.f_code.co_filename, _folder()
+    if folder is None:
         return
-    lines = linecache.getlines(str(path), frame.f_globals)
-    if lines:
+    revived = name.startswith(_REVIVED)
+    path = folder / f"{name.removeprefix(_REVIVED).rstrip('>')}.py" if revived else Path(name)
+    lines = linecache.getlines(name, frame.f_globals)
+    if not lines or path.parent != folder:
+        return
+    if not path.exists():
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.write_text("".join(lines), encoding="utf-8")
+    known = getattr(sys.modules.get("pydevd_file_utils"), "NORM_PATHS_AND_BASE_CONTAINER", None)
+    if revived and isinstance(known, dict):
+        # From now on the debugger takes the code to be of that file, breakpoints included.
+        known[name] = str(path), str(path), path.name
+
+
+def _folder() -> Path | None:
+    """Return the folder in which ipykernel keeps the text of cells for debuggers, None without ipykernel."""
+    module = sys.modules.get("ipykernel.compiler")
+    return Path(module.get_tmp_directory()) if module is not None else None
 
 
 @contextmanager

@@ -43,8 +43,9 @@ Checked = RunsLike | Recording | Iterable[Run | Recording | str]
 class Check:
     """What changed code would have made of recorded runs: `summary` in a line, `verdicts` and `frame` run by run.
 
-    `same` says that every run could be checked and none diverges; `diverging` are the verdicts of those that do,
-    `notes` what there is to know beside them. Nothing was executed but the handler's own code, behind a gate.
+    `same` says that there are runs, that every one could be checked and none diverges; `diverging` are the
+    verdicts of those that do, `notes` what there is to know beside them. Nothing was executed but the handler's
+    own code, behind a gate.
     """
 
     def __init__(self, function_id: str, verdicts: Sequence[Verdict], *, server: str, at: int, notes: Iterable[str]):
@@ -55,8 +56,8 @@ class Check:
 
     @property
     def same(self) -> bool:
-        """Whether every run could be checked and none diverges."""
-        return all(one.verdict in (SAME, SO_FAR) for one in self.verdicts)
+        """Whether there are runs, every one could be checked and none diverges."""
+        return bool(self.verdicts) and all(one.verdict in (SAME, SO_FAR) for one in self.verdicts)
 
     @property
     def diverging(self) -> tuple[Verdict, ...]:

@@ -129,20 +129,17 @@ class Fork:
 
     @property
     def calls(self) -> pd.DataFrame:
-        """The step calls of its code in order, each with what it got: `frames.forks.CALLS` as columns."""
-        from ironflow_lab.frames.forks import calls_frame
+        """The step calls of its code in order, each with what it got: `frames.replays.CALLS` as columns."""
+        from ironflow_lab.frames.replays import calls_frame
 
         return self._stamped(calls_frame(self._outcome().asked), "fork calls")
 
     @property
     def steps(self) -> pd.DataFrame:
         """Its steps as those of a run, with `frames.schema.STEPS` as columns."""
-        from ironflow_lab.frames.runs import step_frame
-        from ironflow_lab.models.runs import StepRow
-        from ironflow_lab.wire import codec
+        from ironflow_lab.frames.forks import steps_frame
 
-        rows = [codec.decode(codec.encode(step), StepRow) for step in self.recording().steps]
-        return self._stamped(step_frame([rows]), "fork")
+        return self._stamped(steps_frame(self.recording().steps), "fork")
 
     def recording(self) -> Recording:
         """Return it as a run at rest, `source` is `local`: to compare, or to fork again."""

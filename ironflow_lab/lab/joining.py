@@ -11,6 +11,7 @@ from ironflow_lab.lab.line import Line
 from ironflow_lab.lab.serving import resume
 from ironflow_lab.lab.session import Session
 from ironflow_lab.runtime import namespaces
+from ironflow_lab.wire.duration import Duration, seconds
 
 # What the magics use where no lab is named.
 _last: list[Lab] = []
@@ -42,13 +43,16 @@ def connect(
     return _joined(Session(resolve(url, key, environment), guard=guard, namespace=namespace))
 
 
-def start(data_dir: str | os.PathLike[str] | None = None, *, port: int | None = None) -> Lab:
+def start(
+    data_dir: str | os.PathLike[str] | None = None, *, port: int | None = None, wait: Duration = local.PATIENCE
+) -> Lab:
     """Return a lab joined to the embedded server, started unless it runs for this data folder.
 
     The folder is the nearest `.ironflow`, else the project's. Without a `port` it is 9123 or the next
-    free one. The server outlives the kernel and ends by `stop`. Raises `ServerStartError`.
+    free one. The server outlives the kernel and ends by `stop`. Raises `ServerStartError`, also when it does
+    not answer within `wait` (seconds or "1m").
     """
-    server = local.start(data_dir, port=port)
+    server = local.start(data_dir, port=port, wait=seconds(wait))
     session = Session(resolve(server.url, Key(""), ""), data_dir=server.data_dir)
     resume(session)
     return _joined(session, server.note)

@@ -15,6 +15,8 @@ from ironflow_lab.local.finding import Local, describe
 from ironflow_lab.local.stopping import silent
 
 LOG = "server.log"
+# A machine with more to do than it can takes its time; a server that cannot start says so at once.
+PATIENCE = 30.0
 _PAUSE = 0.02
 
 
@@ -22,7 +24,7 @@ def start(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     port: int | None = None,
-    wait: float = 10.0,
+    wait: float = PATIENCE,
     owner_pid: int = 0,
     cwd: Path | None = None,
 ) -> Local:

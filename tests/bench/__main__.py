@@ -32,7 +32,7 @@ FIGURES = {
     "W2": ("runs_per_s",),
     "W3": ("ms_per_step", "replay_ms_per_step"),
     "W4": ("recover_s", "first_step_s", "run_twice", "lost"),
-    "W6": ("state_ms", "wire_state_ms", "output_ms", "first_ms"),
+    "W6": ("state_ms", "document_ms", "wire_state_ms", "output_ms", "first_ms"),
     "W7": ("fork_ms", "fork_run_ms", "first_ms"),
     "begin": ("cpu_ms", "seconds"),
     "decode": ("rows_per_s", "decode_alone_rows_per_s", "extra_mb"),

@@ -220,9 +220,9 @@ def long(cluster: Cluster, size: shape.Size) -> dict[str, float]:
 def past(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, Any]:
     """Return the figures of W6: the state at random steps of one run, and the output of one step, each p50.
 
-    `state_ms` is `run.at(step=)` as one document, of a run that was read before, which costs `first_ms`;
-    `wire_state_ms` asks the server for all of it each time, as the peers do. `output_ms` is one step's output, over
-    the wire too.
+    `state_ms` is `run.at(step=)` and one output of it, of a run that was read before, which costs `first_ms`;
+    `document_ms` is the same with every step written out. `wire_state_ms` asks the server for all of it each time,
+    as the peers do. `output_ms` is one step's output, over the wire too.
     """
     lab, run = _recorded(cluster, size, folder)
     began = time.perf_counter()
@@ -235,6 +235,9 @@ def past(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, Any]:
         return [chance.randrange(size.steps) for _ in range(shape.SAMPLES)]
 
     def state(place: int) -> None:
+        assert run.at(step=f"s{place}").step(f"s{place}").output == {"i": place, "v": place * 2}
+
+    def document(place: int) -> None:
         assert len(run.at(step=f"s{place}").document()["steps"]) >= place + 1
 
     def wire(place: int) -> None:
@@ -245,7 +248,12 @@ def past(cluster: Cluster, size: shape.Size, folder: Path) -> dict[str, Any]:
 
     figures = {
         name: shape.latencies([_timed(work, place) for place in places()])["p50_ms"]
-        for name, work in (("state_ms", state), ("wire_state_ms", wire), ("output_ms", output))
+        for name, work in (
+            ("state_ms", state),
+            ("document_ms", document),
+            ("wire_state_ms", wire),
+            ("output_ms", output),
+        )
     }
     lab.close()
     return {**figures, "first_ms": round(first, 2)}

@@ -55,6 +55,11 @@ def hold(ctx):
         return "held"
     return ctx.step.run("body", body)
 """
+LATE = """\
+@lab.function("late", on="late.asked")
+async def late(ctx):
+    return await ctx.step.run("one", lambda: 1)
+"""
 RUNS = """
 cheap = lab.emit_sync("order.placed", {"price": 3}).runs[0]
 dear = lab.emit_sync("order.placed", {"price": 7}).runs[0]
@@ -140,13 +145,20 @@ def test_it_stands_where_the_handler_raises(kernel: Debugged, path: str) -> None
 
 
 def test_a_cell_that_the_front_end_did_not_dump_is_shown_too(kernel: Debugged) -> None:
-    cell = '@lab.function("late", on="late.asked")\nasync def late(ctx):\n    return await ctx.step.run("one", lambda: 1)\n'
-    kernel.run(cell)
+    kernel.run(LATE)
     kernel.run('late_run = lab.emit_sync("late.asked", {}).runs[0]')
     sent = kernel.begin('late_run.replay(break_at="one")')
     stopped = kernel.stopped()
     assert stopped.line == 3
-    assert kernel.ask("source", source={"path": stopped.path})["content"] == cell
+    assert kernel.ask("source", source={"path": stopped.path})["content"] == LATE
+    stopped.go("continue")
+    kernel.printed(sent)
+    # The run is replayed on the code that it began with, which is in no cell any more.
+    kernel.run(LATE.replace("lambda: 1", "lambda: 2"))
+    sent = kernel.begin('late_run.replay(break_at="one")')
+    stopped = kernel.stopped()
+    assert stopped.line == 3
+    assert kernel.ask("source", source={"path": stopped.path})["content"] == LATE
     stopped.go("continue")
     kernel.printed(sent)
 
@@ -199,6 +211,18 @@ def offered(plain: Plain, worker: str) -> list[Any]:
     """The runs a worker is offered, waiting for the first."""
     answer = plain.rest("GET", f"{WORKERS}{worker}/jobs?available=5&wait=20")
     return [job["run_id"] for job in answer.json["jobs"]]
+
+
+def test_a_server_begins_from_a_kernel_under_a_debugger(kernel: Debugged) -> None:
+    """A debugger makes the Pythons that its own process starts wait for it."""
+    Path("own/.ironflow").mkdir(parents=True)
+    started = (
+        "import pathlib\nown = il.start(pathlib.Path('own/.ironflow').resolve(), wait=60)\nprint(own.runs().shape[0])"
+    )
+    try:
+        assert kernel.run(started).splitlines()[-1] == "0"
+    finally:
+        kernel.run("il.stop(pathlib.Path('own/.ironflow').resolve(), force=True)")
 
 
 def test_a_debugger_that_is_switched_off_lets_the_replay_go_on(kernel: Debugged) -> None:

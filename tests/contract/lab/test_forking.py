@@ -75,7 +75,7 @@ def test_other_code(shop: il.Lab) -> None:
     fork = run.fork(fn=cheaper)
     assert fork.result == 70
     # What did not happen is no silent difference.
-    assert list(fork.calls["source"]) == ["recorded"]
+    assert list(fork.calls["got"]) == ["recorded"]
     assert "not asked for here: charge" in str(fork)
 
 

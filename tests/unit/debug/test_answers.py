@@ -16,7 +16,7 @@ from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import Error, RunStatus, Step, StepStatus, StepType
 from ironflow_lab.runtime.function import function
 from tests.unit.debug.lives import recorded
-from tests.unit.debug.test_replay import boom, made, replay, step
+from tests.unit.debug.replays import boom, made, replay, step
 
 SECOND = 10**9
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ironflow_lab.debug import breaks, gate
-from ironflow_lab.debug.breaks import NO_DEBUGGER, SWITCHED_OFF, Stopper, stopper
+from ironflow_lab.debug.breaks import NO_DEBUGGER, REFUSED, SWITCHED_OFF, Stopper, stopper
 from ironflow_lab.debug.calls import Call
 from ironflow_lab.errors import DefinitionError, StepError
 from ironflow_lab.kernel import debugger, session
@@ -270,6 +270,17 @@ def test_a_kernel_without_a_debugger_says_how_to_switch_it_on(hook: Hook, monkey
     stop = made("charge")
     user_line(stop, call("charge"), call("charge"))
     assert (stop.stops, stop.notes, hook.lines) == (0, (NO_DEBUGGER,), [])
+
+
+def test_a_debugger_that_cannot_stop_is_said_and_the_replay_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: FrameType) -> bool:
+        raise AttributeError("do_wait_suspend")
+
+    monkeypatch.setattr(debugger, "attached", lambda: True)
+    monkeypatch.setattr(debugger, "stop", refuse)
+    stop = made("charge")
+    user_line(stop, call("charge"), call("charge"))
+    assert (stop.stops, stop.notes) == (0, (REFUSED.format("AttributeError"),))
 
 
 def test_without_a_debugger_nothing_stands() -> None:

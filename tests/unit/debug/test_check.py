@@ -16,6 +16,7 @@ from ironflow_lab.debug.check import check
 from ironflow_lab.debug.verdict import CANNOT, DIVERGES, SAME, SO_FAR, Verdict, summary
 from ironflow_lab.errors import NonRetryableError
 from ironflow_lab.history.recording import Code, Recording
+from ironflow_lab.models.audit import AuditEvent
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import RunStatus
 from ironflow_lab.runtime.function import DurableFunction, function
@@ -74,7 +75,7 @@ def test_the_difference_of_outputs_is_redacted(run: Recording) -> None:
 
 
 def test_bodies_are_not_executed(run: Recording) -> None:
-    executed = []
+    executed: list[int] = []
 
     async def counting(ctx: Any) -> Any:
         reserved = await ctx.step.run("reserve", executed.append, 1)
@@ -120,7 +121,7 @@ def test_effects_between_steps_are_named_not_blamed(run: Recording) -> None:
 
 def test_chance_is_told_from_a_change(run: Recording) -> None:
     async def chancy(ctx: Any) -> Any:
-        return {**await orders(ctx), "at": time.time(), "dice": random.random()}  # noqa: S311 - chance is the point
+        return {**await orders(ctx), "at": time.time(), "dice": random.random()}
 
     began = durable(chancy)
     recording = recorded(began, {"n": 1})
@@ -128,14 +129,14 @@ def test_chance_is_told_from_a_change(run: Recording) -> None:
     assert (again.verdict, again.reason) == (CANNOT, "nondeterministic")
 
     async def chancier(ctx: Any) -> Any:
-        return {**await orders(ctx), "dice": random.random(), "at": time.time()}  # noqa: S311 - chance is the point
+        return {**await orders(ctx), "dice": random.random(), "at": time.time()}
 
     changed = durable(chancier)
     unknown = msgspec.structs.replace(recording, code=Code())
     assert check(unknown, changed).reason == "nondeterministic"
     assert check(recording, changed, before=lambda: began).verdict == CANNOT
     # Of steps chance is no excuse, unless the code of the run does the same.
-    assert check(run, durable(lambda ctx: random.random())).reason == "missing"  # noqa: S311
+    assert check(run, durable(lambda ctx: random.random())).reason == "missing"
 
 
 def test_what_the_former_code_does_too_is_not_this_change(run: Recording) -> None:
@@ -225,6 +226,22 @@ def test_steps_at_once_have_no_order() -> None:
     assert (found.reason, found.step, found.became) == ("renamed", "b", "z")
 
 
+def test_a_step_that_was_tried_again_began_with_its_first_attempt() -> None:
+    async def at_once(ctx: Any) -> Any:
+        return await asyncio.gather(*(ctx.step.run(name, lambda: 1) for name in ("again", "b")))
+
+    async def renamed(ctx: Any) -> Any:
+        return await asyncio.gather(*(ctx.step.run(name, lambda: 1) for name in ("again", "z")))
+
+    whole = recorded(durable(at_once), {"n": 1})
+    again, other = whole.steps
+    began = AuditEvent(id="aud_1", step_id=again.step_id, event_type="step.started", created_at=Instant(10))
+    other = msgspec.structs.replace(other, sequence=0, started_at=Instant(11), ended_at=Instant(20))
+    again = msgspec.structs.replace(again, sequence=1, attempt=2, started_at=Instant(100), ended_at=Instant(110))
+    found = check(msgspec.structs.replace(whole, steps=(other, again), events=(began,)), durable(renamed))
+    assert (found.reason, found.step) == ("renamed", "b")
+
+
 def test_a_failed_run_that_is_mended() -> None:
     async def broken(ctx: Any) -> Any:
         order = await ctx.step.run("load", lambda: {"total": 5})
@@ -297,18 +314,16 @@ def test_code_that_does_not_end_is_given_up(run: Recording) -> None:
 
 
 def test_ten_thousand_steps() -> None:
-    count = 10_000
-
-    def long(ctx: Any, name: str = "one", shift: int = 0) -> Any:
+    def long(ctx: Any, count: int, name: str = "", shift: int = 0) -> Any:
         for number in range(count):
-            ctx.step.run(f"s{(number + shift) % count}" if shift else name, lambda: 1)
+            ctx.step.run(name or f"s{(number + shift) % count}", lambda: 1)
 
-    whole = made([step("one", 1) for _ in range(count)], output=None)
-    assert check(whole, durable(long)).agreed == count
-    assert check(whole, durable(lambda ctx: long(ctx, "two"))).reason == "renamed"
+    whole = made([step("one", 1) for _ in range(10_000)], output=None)
+    assert check(whole, durable(lambda ctx: long(ctx, 10_000, "two"))).reason == "renamed"
     assert check(whole, durable(lambda ctx: None)).detail.endswith("and 9,999 more")
-    named = made([step(f"s{number}", 1) for number in range(count)], output=None)
-    found = check(named, durable(lambda ctx: long(ctx, shift=1)))
+    named = made([step(f"s{number}", 1) for number in range(3_000)], output=None)
+    assert check(named, durable(lambda ctx: long(ctx, 3_000))).agreed == 3_000
+    found = check(named, durable(lambda ctx: long(ctx, 3_000, shift=1)))
     assert (found.reason, found.step) == ("reordered", "s0")
 
 

@@ -318,6 +318,22 @@ def test_a_fork_of_a_fork() -> None:
     assert made.steps[0].output == 11
 
 
+def test_a_name_decides_for_new_steps_too_and_an_output_is_for_one() -> None:
+    ran: list[int] = []
+
+    @function("order", on="order.placed")
+    async def loops(ctx: Any) -> Any:
+        return [await ctx.step.run("item", ran.append, number) for number in range(3)]
+
+    one = recorded(row(0, "item:0", "a"))
+    assert fork(one, "item:0", None, {"item": "run"}, made=loops).output == [None] * 3
+    assert ran == [0, 1, 2]
+    told = fork(one, "item:0", {"item:1": "b"}, made=loops)
+    assert (told.needs, told.sources) == (("item:2",), {"item": "stub", "item:1": "given", "item:2": "stopped"})
+    fresh = fork(recorded(), None, {"item": "a"}, made=loops)
+    assert (fresh.sources, fresh.needs) == ({"item": "given", "item:1": "stopped"}, ("item:1",))
+
+
 def test_in_branches_steps_are_named_by_their_place() -> None:
     @function("order", on="order.placed")
     async def fans(ctx: Any) -> Any:
@@ -333,7 +349,7 @@ def test_in_branches_steps_are_named_by_their_place() -> None:
 
 
 def test_a_long_run() -> None:
-    count = 3_000
+    count = 1_000
 
     @function("order", on="order.placed")
     async def long(ctx: Any) -> Any:

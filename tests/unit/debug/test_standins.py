@@ -27,7 +27,7 @@ from ironflow_lab.debug.calls import Execute
 from ironflow_lab.debug.replay import execute
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.runtime.function import DurableFunction, function
-from tests.unit.debug.test_replay import Words, boom, made, replay, step
+from tests.unit.debug.replays import Words, boom, made, replay, step
 
 AT = 1_700_000_000_123_456_000
 DAY = "2023-11-14"

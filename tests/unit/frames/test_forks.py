@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from typing import Any
 
-from ironflow_lab.debug.calls import Asked, Call, Give
+import msgspec
+
 from ironflow_lab.debug.fork import Planned
-from ironflow_lab.frames.forks import CALLS, PLAN, calls_frame, plan_frame
+from ironflow_lab.frames import schema
+from ironflow_lab.frames.forks import PLAN, plan_frame, steps_frame
 from ironflow_lab.models.runs import Error
+from tests.unit.debug.forked import row
 
 ROWS = (
     Planned(label="a", step_id="run_1:a:0", kind="run", decision="given", why="your output", output={"x": 2**70}),
@@ -28,13 +31,16 @@ def test_a_plan() -> None:
     assert list(frame["kind"].isna()) == [False, False, True]
 
 
-def test_calls() -> None:
-    call = Call(step_id="run_1:a:0", label="a", name="a", kind="sleep", wanted={"seconds": 1.0}, order=1, line=0)
-    asked = [Asked(call=call, answer=Give(), source="stub", output=UNSET)]
-    frame, empty = calls_frame(asked), calls_frame([])
-    assert list(frame.columns) == list(empty.columns) == [column.name for column in CALLS]
-    assert frame.dtypes.equals(empty.dtypes)
-    assert frame["wanted"].iloc[0] == {"seconds": 1.0}
-    assert frame["output"].isna().all()
-    assert frame["line"].isna().all()
-    assert list(frame["effects"]) == [False]
+def test_steps_whatever_their_outputs_hold() -> None:
+    deep: Any = 1
+    for _ in range(5_000):
+        deep = [deep]
+    held = [None, {"x": 2**80}, "\ud800", float("nan"), deep]
+    frame = steps_frame([row(number, f"s{number}:0", value) for number, value in enumerate(held)])
+    assert list(frame.columns) == [column.name for column in (*schema.STEPS, *schema.STEP_PAYLOADS)]
+    assert frame.dtypes.equals(steps_frame([]).dtypes)
+    assert list(frame["name"]) == ["s0", "s1", "s2", "s3", "s4"]
+    assert list(frame["output"].isna()) == [True, False, False, False, False]
+    assert frame["output"].iloc[1] == {"x": 2**80}
+    assert str(frame)
+    assert str(plan_frame([msgspec.structs.replace(ROWS[0], output=value) for value in held]))

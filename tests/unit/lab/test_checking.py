@@ -42,6 +42,11 @@ def test_what_cannot_be_checked_is_not_the_same() -> None:
     assert "run_4" in str(odd)
 
 
+def test_no_runs_are_not_the_same() -> None:
+    assert not made().same
+    assert made().summary == "no runs to check"
+
+
 def test_long_lists_and_long_texts_are_cut() -> None:
     long = Verdict(run_id="run_1", verdict="diverges", reason="new", step="s" * 10_000, detail="d" * 10_000)
     many = made(*[long] * (MOST_ROWS + 7))

@@ -62,8 +62,7 @@ def test_a_fork_without_bodies_is_executed_to_be_shown() -> None:
 def test_its_frames() -> None:
     fork, _ = forked(recorded(*WHOLE), None, {"charge": {"paid": 7}}, {"ship": "run"})
     calls = fork.calls
-    assert list(calls["source"]) == ["recorded", "given", "stub", "stub", "stub", "ran"]
-    assert list(calls["effects"].fillna(False)) == [False, False, False, False, True, False]
+    assert list(calls["got"]) == ["recorded", "given", "stub", "stub", "stub", "ran"]
     assert calls["output"].iloc[1] == {"paid": 7}
     assert calls["line"].notna().all()
     steps = fork.steps
@@ -111,7 +110,7 @@ def test_beside_the_run_and_forked_again() -> None:
     fork, _ = forked(recorded(*WHOLE), None, {"price": 11})
     again = fork.fork(with_outputs={"approval": {"by": "bob"}})
     assert again.result == {**OUTPUT, "by": "bob"}
-    assert list(again.calls["source"])[:2] == ["recorded", "recorded"]
+    assert list(again.calls["got"])[:2] == ["recorded", "recorded"]
     # Beside what it was forked from: the first fork, where the price was given.
     beside = again.compare()
     assert (beside.same, beside.a.source, beside.b.source) == (False, "local", "local")

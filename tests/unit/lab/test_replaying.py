@@ -14,7 +14,7 @@ from ironflow_lab.lab.replaying import MOST_CALLS, MOST_NOTES, Replay
 from ironflow_lab.models.instant import Instant
 from ironflow_lab.models.runs import Error, RunStatus
 from ironflow_lab.runtime.function import DurableFunction, function
-from tests.unit.debug.test_replay import DEEP, boom, made, replay, step
+from tests.unit.debug.replays import DEEP, boom, made, replay, step
 
 SESSION: Any = SimpleNamespace(
     joined=SimpleNamespace(server_url="http://localhost:1"), clock=SimpleNamespace(now=lambda: 5)
