@@ -38,9 +38,10 @@ from ironflow_lab.runtime.tools import Tools
 # In seconds: how long another thread may take to wake a handler that waits for nothing we know, and how
 # often one that is to end is told so before it is left where it is.
 _IDLE = 0.5
-_LOOK = 0.1
+_LOOK = 0.5
+_SLICE = 0.2
 _TURNS = 10
-_TELLS = 20
+_TELLS = 4
 
 
 def execute(
@@ -134,8 +135,9 @@ class _Execution:
         context = contextvars.copy_context()
         call = self._async if self._function.is_async else self._plain
         thread = threading.Thread(target=context.run, args=(self._held, call), name="ironflow-replay", daemon=True)
-        thread.start()
         try:
+            # The stop button may be pressed before this returns, and the handler has begun then.
+            thread.start()
             self._wait(patience)
         except BaseException:
             self._interrupt(thread, "interrupted")
@@ -145,7 +147,9 @@ class _Execution:
 
     def _wait(self, patience: float | None) -> None:
         if patience is None:
-            self._over.wait()
+            # In slices: an interrupt right before a wait without an end would not be seen.
+            while not self._over.wait(_SLICE):
+                pass
             return
         stood = 0.0
         while not self._over.wait(patience):
@@ -158,12 +162,14 @@ class _Execution:
     def _interrupt(self, thread: threading.Thread, why: str) -> None:
         self.player.end(Stop(reason=why))
         for _ in range(_TELLS):
-            if self._over.is_set() or thread.ident is None:
-                thread.join(0.0 if self._left else _LOOK)
-                return
+            if self._over.wait(0.0) or thread.ident is None or not thread.is_alive():
+                break
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Halted))
             self._over.wait(_LOOK)
-        self.world.note("its thread could not be ended and is left as it is")
+        if thread.ident is not None and not self._left:
+            thread.join(_LOOK)
+        if thread.is_alive():
+            self.world.note("its thread could not be ended and is left as it is")
 
     def _held(self, call: Any) -> None:
         try:

@@ -50,7 +50,7 @@ def scene(lab: il.Lab) -> dict[str, Any]:
 
 def answer(question: Question, scene: dict[str, Any]) -> Any:
     """Return what the last cell shows."""
-    names = dict(scene)
+    names, value = dict(scene), None
     for cell in question.notebook:
         value = eval(compile(ast.parse(cell, mode="eval"), "<cell>", "eval"), names)  # noqa: S307 - ours
     return value
