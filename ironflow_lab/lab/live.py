@@ -57,10 +57,12 @@ class Live:
     def show(self) -> bool:
         """Display the emission under the running cell and keep it current; return whether there was a notebook."""
         self._tally.revisit()
-        shown = display.show(self._bundle(self._note))
-        if shown is None:
-            return False
-        self._displays.append(shown)
+        # What another thread hears meanwhile is drawn once the display is among those that are redrawn.
+        with self._drawing:
+            shown = display.show(self._bundle(self._note))
+            if shown is None:
+                return False
+            self._displays.append(shown)
         self._begin()
         return True
 
@@ -90,6 +92,8 @@ class Live:
             yield
         finally:
             self._relieved = False
+            # Drawn again if nothing is new too: what was drawn between two cells may have reached nobody.
+            self._drawn = None
             self.draw(at_once=True)
 
     def _begin(self) -> None:

@@ -46,6 +46,17 @@ def test_sleeps_pass_at_once_and_in_the_order_of_their_time() -> None:
     assert run(work) == ([(60, 60.0), (3600, 3600.0), (7200, 7200.0)], [])
 
 
+def test_what_is_due_far_from_the_beginning_is_not_due_for_ever() -> None:
+    """There, the time a loop takes for the same instant is less than the smallest step of its clock."""
+
+    async def work(loop: Loop) -> Any:
+        await asyncio.gather(asyncio.sleep(1767927845.0), asyncio.sleep(1767927845.0))
+        await asyncio.sleep(1e-8)
+        return round(loop.time())
+
+    assert run(work) == (1767927845, [])
+
+
 def test_timeouts_strike_in_their_order() -> None:
     async def work(loop: Loop) -> Any:
         try:

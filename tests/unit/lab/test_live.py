@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -95,6 +96,39 @@ def test_all_displays_of_one_emission_share_a_watch(monkeypatch: pytest.MonkeyPa
     assert rig.shown == ["", "", "1 completed", "1 completed"]
     assert rig.live.show()
     assert rig.begun == []
+
+
+def test_who_waits_sees_how_it_ended_though_that_was_drawn_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, "a")
+    rig.live.show()
+    rig.run(Server(a="completed"))
+    rig.shown.clear()
+    with rig.live.relieved():
+        pass
+    assert rig.shown == ["1 completed"]
+
+
+def test_what_is_heard_while_it_is_being_displayed_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, "a")
+    heard, show = threading.Event(), display.show
+
+    def hear() -> None:
+        heard.set()
+        rig.live.take(Run(id="a", status=RunStatus("completed")))
+
+    other = threading.Thread(target=hear)
+
+    def slowly(bundle: Mapping[str, Any]) -> Any:
+        other.start()
+        assert heard.wait(10)
+        # Without a lock it would end here, having drawn nothing.
+        other.join(0.05)
+        return show(bundle)
+
+    monkeypatch.setattr(display, "show", slowly)
+    assert rig.live.show()
+    other.join()
+    assert rig.shown == ["", "1 completed"]
 
 
 def test_a_paused_run_is_looked_at_again_when_it_is_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
