@@ -84,26 +84,31 @@ class Check:
         return f"<Check of {self.function_id!r}: {self.summary}>"
 
     def __str__(self) -> str:
-        """Return the summary, the runs that are not the same, at most 50, and the notes, one a line."""
-        odd, hidden = self._odd()
+        """Return the summary, what the runs that are not the same do, at most 50 different ways, and the notes."""
+        alike, hidden = self._alike()
         lines = [f"{self.function_id}: {self.summary}"]
-        lines += [f"  {one.run_id}  {one.verdict}: {_told(one)}" for one in odd]
+        lines += [f"  {_runs(ones)}  {ones[0].verdict}: {_told(ones[0])}" for ones in alike]
         lines += [f"  and {hidden:,} more"] if hidden else []
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        odd, hidden = self._odd()
+        alike, hidden = self._alike()
         title = f"<strong>{escape(self.function_id)}</strong> {escape(self.summary)}"
-        rows = "".join(map(_row, odd))
+        rows = "".join(map(_row, alike))
         heads = "".join(f'<th style="{CELL}">{name}</th>' for name in ("run", "was", "now", "why"))
         table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         below = [f"and {hidden:,} more; see .frame"] if hidden else []
         notes = "".join(f'<div style="{FAINT}">{escape(note)}</div>' for note in (*below, *self.notes))
         return f'<div class="ironflow-check" style="{TEXT};font-size:13px"><div>{title}</div>{table}{notes}</div>'
 
-    def _odd(self) -> tuple[list[Verdict], int]:
-        odd = [one for one in self.verdicts if one.verdict in (DIVERGES, CANNOT)]
-        return odd[:MOST_ROWS], max(0, len(odd) - MOST_ROWS)
+    def _alike(self) -> tuple[list[list[Verdict]], int]:
+        """Return the verdicts worth a line, those that say the same together, and how many more lines there are."""
+        found: dict[tuple[str, str, str], list[Verdict]] = {}
+        for one in self.verdicts:
+            if one.verdict in (DIVERGES, CANNOT):
+                found.setdefault((one.verdict, one.where(), _told(one)), []).append(one)
+        groups = list(found.values())
+        return groups[:MOST_ROWS], max(0, len(groups) - MOST_ROWS)
 
 
 def check(session: Session, fn: Checkable, runs: Checked | None, *, limit: int | None) -> Check:
@@ -212,7 +217,15 @@ def _told(one: Verdict) -> str:
     return f"{redaction.clip(one.detail, limit=_LONGEST)}{place}"
 
 
-def _row(one: Verdict) -> str:
+def _runs(alike: Sequence[Verdict]) -> str:
+    more = len(alike) - 1
+    return f"{alike[0].run_id} and {more:,} more" if more else alike[0].run_id
+
+
+def _row(alike: Sequence[Verdict]) -> str:
+    one = alike[0]
     now = escape(f"{one.verdict} {one.where()}")
-    cells = (f"<code>{escape(one.run_id)}</code>", badge(one.status), now, escape(_told(one)))
+    more = f" and {len(alike) - 1:,} more" if len(alike) > 1 else ""
+    was = " ".join(badge(status) for status in dict.fromkeys(one.status for one in alike))
+    cells = (f"<code>{escape(one.run_id)}</code>{more}", was, now, escape(_told(one)))
     return "<tr>" + "".join(f'<td style="{CELL}">{cell}</td>' for cell in cells) + "</tr>"

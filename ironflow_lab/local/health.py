@@ -13,9 +13,9 @@ TIMEOUT = 2.0
 _LARGEST = 64 << 10
 
 
-def ask(url: str) -> Health | None:
-    """Return what `GET /health` answers, or None when no server answers within `TIMEOUT`."""
-    status, body = get(url, "/health", timeout=TIMEOUT)
+def ask(url: str, *, timeout: float = TIMEOUT) -> Health | None:
+    """Return what `GET /health` answers, or None when no server answers within `timeout` seconds."""
+    status, body = get(url, "/health", timeout=timeout)
     if status != 200:
         return None
     try:

@@ -14,6 +14,9 @@ from ironflow_lab.local import discovery, folders, lock, record, watch
 ALREADY_SERVED = 75
 """Exit status of a server whose data folder is served by another."""
 
+# In seconds: one that is gone refuses at once, and two servers of one folder are worse than a wait.
+_PATIENCE = 20.0
+
 ERROR = "ironflow-lab: error: "
 """How the line begins in which the command line says what stopped it."""
 
@@ -81,8 +84,8 @@ def hold(folder: Path, *, owner_pid: int = 0, clock: Clock | None = None) -> Ten
         held = lock.acquire(folder)
         if held is None:
             return None
-        if record.answering(folder) is not None:
-            # Its lock file was removed under it; the server itself lives.
+        if record.answering(folder, timeout=_PATIENCE) is not None:
+            # Its lock file was removed under it; the server itself lives, however much it has to do.
             held.release()
             return None
         record.remove(folder)

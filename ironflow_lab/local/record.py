@@ -50,10 +50,10 @@ def remove(folder: Path) -> None:
     files.remove(folder / FILE)
 
 
-def answering(folder: Path) -> ServerRecord | None:
-    """Return the record of the folder's server if it answers with the record's token, else None."""
+def answering(folder: Path, *, timeout: float = health.TIMEOUT) -> ServerRecord | None:
+    """Return the record of the folder's server if it answers with the record's token in time, else None."""
     found = read(folder)
     if found is None:
         return None
-    answer = health.ask(found.url)
+    answer = health.ask(found.url, timeout=timeout)
     return found if answer is not None and found.token and answer.instance == found.token else None

@@ -75,7 +75,7 @@ def test_a_folder_that_is_held_cannot_be_held(folder: Path) -> None:
 def test_what_a_killed_server_left_is_cleared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = record.ServerRecord(pid=1, token="t", url=URL, port=9300, version="0", started_at=1)
     record.write(folder, left)
-    monkeypatch.setattr(health, "ask", lambda url: None)
+    monkeypatch.setattr(health, "ask", lambda url, *, timeout: None)
     hold(folder)
     assert record.read(folder) is None
 
@@ -84,7 +84,11 @@ def test_a_server_whose_lock_file_was_removed_keeps_its_folder(folder: Path, mon
     place = hold(folder)
     place.announce(URL)
     (folder / lock.FILE).unlink()
-    monkeypatch.setattr(health, "ask", lambda url: Health(status="ok", instance=place.token))
+
+    def slowly(url: str, *, timeout: float) -> Health | None:
+        return Health(status="ok", instance=place.token) if timeout > 2 * health.TIMEOUT else None
+
+    monkeypatch.setattr(health, "ask", slowly)
     assert hosting.hold(folder) is None
     assert lock.holder(folder) is None
 

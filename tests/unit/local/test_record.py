@@ -46,12 +46,12 @@ def test_only_the_token_proves_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Health | None, believed: bool
 ) -> None:
     record.write(tmp_path, SAMPLE)
-    monkeypatch.setattr(health, "ask", {SAMPLE.url: answer}.__getitem__)
+    monkeypatch.setattr(health, "ask", lambda url, *, timeout: {SAMPLE.url: answer}[url])
     assert record.answering(tmp_path) == (SAMPLE if believed else None)
 
 
 def test_an_empty_token_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "ask", lambda url: Health(status="ok"))
+    monkeypatch.setattr(health, "ask", lambda url, *, timeout: Health(status="ok"))
     (tmp_path / record.FILE).write_bytes(
         b'{"pid":1,"token":"","url":"http://127.0.0.1:1","port":1,"version":"","started_at":1}'
     )
