@@ -275,6 +275,17 @@ def test_a_thread_without_context_writes_where_it_did_before(notebook: Watched) 
     assert [line["text"] for line in log["runs"][0]["lines"]] == ["of the run"]
 
 
+def test_the_check_after_a_cell_is_one_line_under_it(notebook: Watched) -> None:
+    code = "@lab.function('checked', on='checked')\nasync def checked(ctx):\n    await ctx.step.run('old', int)\n"
+    notebook.run(code)
+    notebook.run("lab.check_after_cells(5)\nsent = lab.emit('checked', {}); lab.wait(sent)")
+    cell = notebook.run(code.replace("'old'", "'fresh'"))
+    log = notebook.log(cell, lambda log: "fresh" in json.dumps(log))
+    [told] = [line["text"] for group in log["runs"] for line in group["lines"]]
+    assert "1 diverges at step 'old' (renamed to 'fresh')" in told
+    notebook.run("lab.check_after_cells(False)")
+
+
 def test_a_killed_kernel_leaves_its_lines(notebook: Watched) -> None:
     """Comes last: it ends the notebook's kernel."""
     cell = notebook.run(
