@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 PYTEST = (PYTHON, "-m", "pytest")
 # Two processes, each of which takes one file after the other: most of these tests wait for other processes.
+# Not where JupyterLab or a client library picks the ports of kernels some time before these bind them.
 TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
 # Who else is measured by the bench, when `make bench` has installed them.
 PEERS = {
@@ -78,8 +79,8 @@ PHASES = (
         folder="notebooks",
         seconds=150,
     ),
-    tested("ui", 220, *TWO_AT_ONCE),
-    tested("chaos", 45, *TWO_AT_ONCE),
+    tested("ui", 220),
+    tested("chaos", 45),
     Phase(
         name="soak",
         # Every property too, with many more examples than `make test` has time for.

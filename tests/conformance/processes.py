@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from tests.conformance.plain import Plain, until
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OFFICIAL = HERE / "official"
+# Below what Linux and macOS give to whoever asks for any port.
+FIRST_PORT, PORTS = 20_000, 4_000
 
 
 def official_python() -> Path:
@@ -91,11 +94,20 @@ def launch(
 
 
 def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that is free now, of those that no system gives away and no test beside this one takes.
+
+    A server has it from a moment later, and again after it was killed.
+    """
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + beside % 2 * PORTS
+    for port in random.sample(range(first, first + PORTS), PORTS):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no port from {first} to {first + PORTS} is free")
 
 
 class Server(Process):
