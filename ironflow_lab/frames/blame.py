@@ -12,9 +12,9 @@ from ironflow_lab.frames import schema
 from ironflow_lab.frames.columns import Table
 from ironflow_lab.frames.schema import Column
 from ironflow_lab.history import redaction
+from ironflow_lab.history.acts import exact
 from ironflow_lab.history.blame import Put
 from ironflow_lab.history.paths import Path, shown_at
-from ironflow_lab.history.values import json_text
 
 # The events that changed what stands in one place of a run, oldest first; no position where only rows tell.
 BLAME = (
@@ -59,4 +59,4 @@ def blame_frame(puts: Sequence[Put], path: Path) -> pd.DataFrame:
 def _exact(value: Any, path: Path) -> bytes | None:
     if value is msgspec.UNSET:
         return None
-    return json_text(redaction.HIDDEN if shown_at(path, value) == redaction.HIDDEN else value)
+    return exact(redaction.HIDDEN if shown_at(path, value) == redaction.HIDDEN else value)

@@ -14,7 +14,7 @@ from ironflow_lab.frames.columns import Table
 from ironflow_lab.frames.replays import KINDS
 from ironflow_lab.frames.runs import step_frame
 from ironflow_lab.frames.schema import Column
-from ironflow_lab.history.values import json_text, redacted_text
+from ironflow_lab.history.acts import exact
 from ironflow_lab.models.runs import Error, Step, StepRow
 from ironflow_lab.wire import codec
 
@@ -64,13 +64,7 @@ def steps_frame(steps: Sequence[Step]) -> pd.DataFrame:
 
 
 def _exact(value: Any) -> bytes | None:
-    if value is msgspec.UNSET:
-        return None
-    try:
-        return json_text(value)
-    except RecursionError:
-        # Deeper than JSON can be written: cut where a view would cut it.
-        return redacted_text(value)
+    return None if value is msgspec.UNSET else exact(value)
 
 
 def _error(error: Error | None) -> str:

@@ -13,12 +13,12 @@ from ironflow_lab.frames import schema, times
 from ironflow_lab.frames.collector import paused
 from ironflow_lab.frames.columns import Table
 from ironflow_lab.history import redaction
+from ironflow_lab.history.acts import exact
 from ironflow_lab.history.diff import Explained, redacted
 from ironflow_lab.history.fold import History
 from ironflow_lab.history.paths import path_text
 from ironflow_lab.history.payloads import payload_of
 from ironflow_lab.history.snapshot import StepState
-from ironflow_lab.history.values import json_text
 from ironflow_lab.history.words import is_significant, sentence
 from ironflow_lab.models.audit import AuditEvent, AuditRow
 from ironflow_lab.wire.stepid import step_name
@@ -41,12 +41,12 @@ def audit_frame(events: Sequence[AuditEvent] | Sequence[AuditRow], *, first: int
                 "created_at": [event.created_at for event in events],
                 "event_type": [event.event_type for event in events],
                 "name": [names[event.step_id] for event in events],
-                "payload": [json_text(event.payload) for event in events],
+                "payload": [exact(event.payload) for event in events],
                 "run_id": [event.run_id for event in events],
                 "function_id": [event.function_id for event in events],
                 "step_id": [event.step_id for event in events],
                 "event_id": [event.id for event in events],
-                "metadata": [None if event.metadata is None else json_text(event.metadata) for event in events],
+                "metadata": [None if event.metadata is None else exact(event.metadata) for event in events],
                 "environment_id": [event.environment_id for event in events],
             },
         )
@@ -140,11 +140,11 @@ def state_frame(steps: Sequence[StepState]) -> pd.DataFrame:
 def _exact(value: Any, shown: Any) -> bytes | None:
     if value is msgspec.UNSET:
         return None
-    return json_text(redaction.HIDDEN if shown == redaction.HIDDEN else value)
+    return exact(redaction.HIDDEN if shown == redaction.HIDDEN else value)
 
 
 def _text_or_none(value: Any) -> bytes | None:
-    return None if value is msgspec.UNSET else json_text(value)
+    return None if value is msgspec.UNSET else exact(value)
 
 
 def _error(error: Any) -> tuple[str, str]:
@@ -153,7 +153,7 @@ def _error(error: Any) -> tuple[str, str]:
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         code = error.get("code")
         return error["message"], code if isinstance(code, str) else ""
-    return (error if isinstance(error, str) else json_text(error).decode()), ""
+    return (error if isinstance(error, str) else exact(error).decode()), ""
 
 
 def _durations(steps: Sequence[StepState], spans: np.ndarray) -> np.ndarray:

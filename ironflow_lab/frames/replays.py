@@ -11,7 +11,7 @@ from ironflow_lab.debug.calls import Asked
 from ironflow_lab.frames import schema, times
 from ironflow_lab.frames.columns import Table
 from ironflow_lab.frames.schema import Column
-from ironflow_lab.history.values import json_text, redacted_text
+from ironflow_lab.history.acts import exact
 
 KINDS = ("run", "sleep", "wait_for_event", "invoke", "invoke_async", "publish", "compensate")
 SOURCES = ("recorded", "given", "stub", "ran", "stopped")
@@ -60,9 +60,4 @@ def calls_frame(asked: Sequence[Asked]) -> pd.DataFrame:
 
 
 def _exact(value: object) -> bytes | None:
-    if value is msgspec.UNSET:
-        return None
-    try:
-        return json_text(value)
-    except RecursionError:
-        return redacted_text(value)
+    return None if value is msgspec.UNSET else exact(value)

@@ -181,3 +181,12 @@ def test_errors_of_any_shape_are_text() -> None:
     frame = state_frame(History("run_1", events).steps)
     assert frame["error"].fillna("-").tolist() == ["plain", '{"code":5}', "m", "-", '{"message":null}']
     assert frame["error_code"].isna().all()
+
+
+def test_a_payload_deeper_than_an_encoder_goes_is_in_its_column() -> None:
+    deep: Any = "end"
+    for _ in range(5_000):
+        deep = [deep]
+    frame = audit_frame([AuditEvent(id="evt_1", event_type="run.created", payload=deep)])
+    assert len(frame) == 1
+    assert frame["payload"].notna().all()
